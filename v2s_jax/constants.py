@@ -1,0 +1,16 @@
+"""The rates and sizes every part agrees on (units in the names or the comments)."""
+
+VIDEO_FPS = 25  # frames per second of every mouth track
+SAMPLE_RATE = 16_000  # Hz, mono
+SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_FPS  # 640 samples to a video frame
+HOP_LENGTH = 160  # samples between mel frames: 100 Hz
+N_FFT = 640  # samples; the Hann window has the same length
+N_MELS = 80
+MEL_PER_FRAME = SAMPLES_PER_FRAME // HOP_LENGTH  # 4 mel frames to a video frame
+UNITS_PER_FRAME = 2  # HuBERT units: 50 Hz
+MOUTH_SIZE = 96  # pixels, grey mouth crop on disk
+CROP_SIZE = 88  # pixels, what the networks see
+MOUTH_MEAN, MOUTH_STD = 0.421, 0.165  # of grey / 255, as AV-HuBERT was trained
+FACE_SIZE = 112  # pixels, aligned RGB identity crop
+FACE_CROPS = 4  # identity crops kept per clip
+SPEAKER_DIM = 256  # length of a speaker embedding

@@ -1,0 +1,50 @@
+"""The one structure that every system trains on and synthesizes from."""
+
+import dataclasses
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+Array = jax.Array | np.ndarray
+
+
+@jax.tree_util.register_pytree_with_keys_class
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Utterances padded to one bucket of T video frames; fields a system does not ask for are None.
+
+    Everything beyond `length` is padding: zeros, whatever the field. A row of length 0 is padding as a whole.
+
+    Attributes:
+        length: valid video frames of each row.
+        mouth: grey mouth crops, 0-255, not normalised.
+        audio: waveform in [-1, 1] at 16 kHz, 640 samples to a video frame.
+        face: aligned RGB identity crops, 0-255.
+        speaker_embedding: L2-normalised speaker vector.
+        units: discrete speech units at 50 Hz.
+        pitch: F0 in Hz at 100 Hz, 0 where unvoiced.
+        energy: log frame energy at 100 Hz.
+    """
+
+    length: Int[Array, "B"]
+    mouth: UInt8[Array, "B T 88 88"] | None = None
+    audio: Float[Array, "B 640*T"] | None = None
+    face: UInt8[Array, "B K 112 112 3"] | None = None
+    speaker_embedding: Float[Array, "B 256"] | None = None
+    units: Int[Array, "B 2*T"] | None = None
+    pitch: Float[Array, "B 4*T"] | None = None
+    energy: Float[Array, "B 4*T"] | None = None
+
+    def tree_flatten_with_keys(self):
+        """Children with their names, for jax."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in names], None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        """Rebuilds without __init__, since jax also fills trees with shardings and placeholders."""
+        batch = object.__new__(cls)
+        for field, child in zip(dataclasses.fields(cls), children, strict=True):
+            object.__setattr__(batch, field.name, child)
+        return batch
