@@ -1,0 +1,189 @@
+"""Linking detections to tracks, tracks to people, and choosing whom to read."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from v2s_jax.media.align import sample, similarity, stable_points
+from v2s_jax.media.detect import Face, clearly_a_face
+from v2s_jax.media.dlib_models import identity_model
+
+_OVERLAP = 0.3  # intersection over union above which boxes of neighbouring pictures are one face
+_PATIENCE = 25  # frames a track waits for its face; later ones start a new track, joined again by identity
+_SAME_PERSON = 0.6  # distance of identity vectors (dlib's own threshold)
+_SAME_CLEAR = 0.5  # margin that a face needs, once, to be believed without the stronger detector
+_SHORTEST = 3  # detections; fewer are a false alarm, unless the clip is that short
+_CHIP = 150  # pixels, what the identity network reads
+# Where dlib's face chips have the five points (x, y as shares of the chip, with its padding of 0.25 taken in), in the
+# order of `align.STABLE` (dlib, image_transforms/interpolation.h, get_face_chip_details).
+_CHIP_POINTS = np.array(
+    [
+        [0.1205750620789, 0.2137274526848],
+        [0.3340850613712, 0.2290642403242],
+        [0.6460604764104, 0.2289674387677],
+        [0.8595674595992, 0.2134981538014],
+        [0.4901123135679, 0.6277975316475],
+    ]
+)
+_CHIP_PADDING = 0.25
+
+
+class Track:
+    """Detections of one face, at most one a frame, in order of time."""
+
+    def __init__(self):
+        self.frames: list[int] = []
+        self.faces: list[Face] = []
+        self.chip: np.ndarray | None = None
+        self.surroundings: np.ndarray | None = None
+        self._best = -np.inf
+
+    def add(self, frame: int, face: Face, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Appends a detection and keeps the picture of the clearest one."""
+        self.frames.append(frame)
+        self.faces.append(face)
+        # A new picture only for a clearer face, so that a steady track does not cut one out of each frame.
+        if face.score > self._best + 0.1:
+            self._best = face.score
+            points = (_CHIP_POINTS + _CHIP_PADDING) / (1 + 2 * _CHIP_PADDING) * _CHIP
+            chip = sample(picture, similarity(stable_points(face.landmarks), points), _CHIP)
+            self.chip, self.surroundings = np.round(chip).astype(np.uint8), _around(picture, face.box)
+
+    @property
+    def best(self) -> float:
+        """The clearest detection's score."""
+        return max(face.score for face in self.faces)
+
+    @property
+    def boxes(self) -> Float[np.ndarray, "n 4"]:
+        """Box of each detection: left, top, right, bottom in pixels."""
+        return np.stack([face.box for face in self.faces])
+
+    @property
+    def scores(self) -> Float[np.ndarray, "n"]:
+        """Score of each detection."""
+        return np.array([face.score for face in self.faces])
+
+    @property
+    def landmarks(self) -> Float[np.ndarray, "n P 2"]:
+        """Landmarks of each detection in pixels."""
+        return np.stack([face.landmarks for face in self.faces])
+
+    @property
+    def mean_x(self) -> float:
+        """Mean horizontal place in pixels."""
+        return float(self.boxes[:, [0, 2]].mean())
+
+    def weight(self) -> float:
+        """How much this looks like the person to read: long, large, clear and steady."""
+        sides = np.sqrt(_areas(self.boxes))
+        centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        near = np.diff(self.frames) <= 2
+        steps = np.linalg.norm(np.diff(centres, axis=0), axis=-1)[near] / sides[1:][near]
+        unsteady = float(steps.mean()) if near.any() else 0.0
+        clear = float(np.clip(self.scores + 0.5, 0.05, 1.5).sum())
+        return clear * float(np.median(sides)) / (1 + 10 * unsteady)
+
+
+class Tracker:
+    """Links the faces of consecutive frames by the overlap of their boxes."""
+
+    def __init__(self):
+        self.tracks: list[Track] = []
+
+    def add(self, frame: int, faces: Sequence[Face], picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Takes the faces of the next frame."""
+        waiting = [track for track in self.tracks if frame - track.frames[-1] <= _PATIENCE]
+        last = np.stack([track.faces[-1].box for track in waiting]) if waiting else np.zeros((0, 4))
+        overlaps = overlap(np.stack([face.box for face in faces]), last) if faces else np.zeros((0, len(waiting)))
+        free = set(range(len(faces)))
+        while overlaps.size and overlaps.max() > _OVERLAP:
+            index, best = np.unravel_index(overlaps.argmax(), overlaps.shape)
+            waiting[best].add(frame, faces[index], picture)
+            free.discard(int(index))
+            overlaps[index], overlaps[:, best] = 0, 0
+        for index in sorted(free):
+            track = Track()
+            track.add(frame, faces[index], picture)
+            self.tracks.append(track)
+
+
+def people(tracks: Sequence[Track], n_frames: int) -> list[Track]:
+    """One track a person, from left to right, false alarms dropped.
+
+    Tracks that never overlap in time are one person when the identity network says so (a face that left and came back).
+
+    Args:
+        tracks: what a `Tracker` linked.
+        n_frames: length of the clip.
+    """
+    shortest = min(_SHORTEST, n_frames)
+    likely = [track for track in tracks if len(track.frames) >= shortest]
+    # Weak tracks are common in cluttered pictures; they are looked at closely only when they would matter.
+    most = max((len(track.frames) for track in likely), default=0)
+    likely = [track for track in likely if track.best >= _SAME_CLEAR or len(track.frames) >= most / 4]
+    real = [track for track in likely if track.best >= _SAME_CLEAR or clearly_a_face(track.surroundings)]
+    return sorted(_joined(real), key=lambda track: track.mean_x)
+
+
+def overlap(a: Float[np.ndarray, "N 4"], b: Float[np.ndarray, "M 4"]) -> Float[np.ndarray, "N M"]:
+    """Intersection over union of every pair of boxes."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=-1)
+    return common / np.maximum(_areas(a)[:, None] + _areas(b)[None] - common, 1e-9)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
+
+
+def _joined(tracks: list[Track]) -> list[Track]:
+    """Greedy merge of fragments, the longest first, each with the most alike of those it does not overlap in time."""
+    if len(tracks) < 2:
+        return tracks
+    identity = {id(track): np.array(identity_model().compute_face_descriptor(track.chip)) for track in tracks}
+    groups: list[list[Track]] = []
+    for track in sorted(tracks, key=lambda track: -len(track.frames)):
+        distances = [
+            np.inf if _meet(track, group) else float(np.linalg.norm(identity[id(track)] - identity[id(group[0])]))
+            for group in groups
+        ]
+        nearest = int(np.argmin(distances)) if distances else 0
+        if distances and distances[nearest] < _SAME_PERSON:
+            groups[nearest].append(track)
+        else:
+            groups.append([track])
+    return [_merged(group) for group in groups]
+
+
+def _meet(track: Track, group: list[Track]) -> bool:
+    return any(set(track.frames) & set(other.frames) for other in group)
+
+
+def _merged(group: list[Track]) -> Track:
+    merged = Track()
+    pairs = sorted(
+        ((frame, face) for track in group for frame, face in zip(track.frames, track.faces, strict=True)),
+        key=lambda pair: pair[0],
+    )
+    merged.frames = [frame for frame, _ in pairs]
+    merged.faces = [face for _, face in pairs]
+    return merged
+
+
+def _around(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The picture around a box, half its size wider on each side."""
+    margin = (box[2:] - box[:2]) / 2
+    left, top = np.maximum(box[:2] - margin, 0).astype(int)
+    right, bottom = np.ceil(box[2:] + margin).astype(int)
+    return picture[top:bottom, left:right].copy()
+
+
+def spread(track: Track, count: int) -> Int[np.ndarray, "K"]:
+    """Frames for identity pictures: the clearest detection of each of `count` equal parts of a track."""
+    parts = np.array_split(np.arange(len(track.frames)), min(count, len(track.frames)))
+    chosen = [track.frames[part[np.argmax(track.scores[part])]] for part in parts]
+    return np.resize(np.array(chosen), count)
