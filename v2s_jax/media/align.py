@@ -1,9 +1,10 @@
 """AV-HuBERT's mouth crop and an ArcFace-like face crop, both from landmarks by one similarity transform a frame.
 
 The recipe (github.com/facebookresearch/av_hubert, preparation/align_mouth.py): landmarks averaged over 12 frames, a
-similarity transform of five stable points to the mean face of 20 words in a 256x256 frame, a bilinear warp, and a cut of
-96x96 at the mouth. The five points are the corners of the eyes and the base of the nose, which is what dlib's 5-point
-model gives; the cut is then at the mouth of the mean face. With 68 points it is at the frame's own mouth, as published.
+similarity transform of five stable points to the mean face of 20 words in a 256x256 frame, a bilinear warp, and a cut
+of 96x96 at the mouth. The five points are the corners of the eyes and the base of the nose, which is what dlib's
+5-point model gives; the cut is then at the mouth of the mean face. With 68 points it is at the frame's own mouth, as
+published.
 """
 
 import numpy as np

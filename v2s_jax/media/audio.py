@@ -106,10 +106,10 @@ def _resampled(runs: Iterator[tuple[float, int, np.ndarray]]) -> Iterator[tuple[
     """(time, samples at 16 kHz), each uninterrupted run resampled as a whole, chunk by chunk."""
     import soxr
 
-    stream, rate, begin, taken, given = None, 0, 0.0, 0, 0
+    stream: Any = None
+    rate, begin, taken, given = 0, 0.0, 0, 0
     for time, new_rate, samples in runs:
-        broken = stream is None or new_rate != rate or abs(begin + taken / rate - time) > _JITTER
-        if broken:
+        if stream is None or new_rate != rate or abs(begin + taken / rate - time) > _JITTER:
             if stream is not None:
                 yield begin + given / SAMPLE_RATE, stream.resample_chunk(np.zeros(0, np.float32), last=True)
             stream, rate, begin, taken, given = soxr.ResampleStream(new_rate, SAMPLE_RATE, 1), new_rate, time, 0, 0

@@ -17,6 +17,7 @@ from v2s_jax.media.audio import read_audio
 from v2s_jax.media.detect import DETECTION_SIZE, SMALLEST_FACE, FaceDetector
 from v2s_jax.media.limits import Limits
 from v2s_jax.media.track import Track, Tracker, people, spread
+from v2s_jax.media.upright import within
 from v2s_jax.media.video import Reading, VideoInfo, probe, read_frames
 
 _CHUNK = 16  # pictures held at once while searching; 16 of 1920x1080 are 100 MB
@@ -113,7 +114,7 @@ def _search(
 ) -> tuple[list[Track], int, tuple[int, int]]:
     """First pass: tracks of all faces, the number of frames, and the size of the pictures searched."""
     detector, tracker, count = FaceDetector(landmarks), Tracker(), 0
-    size = _within(info, DETECTION_SIZE)
+    size = within(info.width, info.height, DETECTION_SIZE)
     pictures = read_frames(path, limits.max_seconds, size=size, limits=limits, reading=reading)
     with contextlib.closing(pictures):
         while chunk := list(itertools.islice(pictures, _CHUNK)):
@@ -121,12 +122,6 @@ def _search(
                 tracker.add(count, found, picture)
                 count += 1
     return tracker.tracks, count, size
-
-
-def _within(info: VideoInfo, longest: float) -> tuple[int, int]:
-    """(width, height) scaled down, never up, to a longest side in pixels."""
-    scale = min(1.0, longest / max(info.width, info.height))
-    return max(1, round(info.width * scale)), max(1, round(info.height * scale))
 
 
 def _choose(path: Path, seen: list[Track], face: int | None, n_frames: int) -> Track:
@@ -159,7 +154,7 @@ def _cut(path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identi
     # How many picture pixels one pixel of the crop covers.
     cover = 1 / np.sqrt(np.linalg.det(align.mouth_transforms(points)[:, :, :2]))
     longest = max(info.width, info.height)
-    size = _within(info, longest / np.median(cover) if np.median(cover) > _FINEST else longest)
+    size = within(info.width, info.height, longest / np.median(cover) if np.median(cover) > _FINEST else longest)
     points = (points + 0.5) * (np.array(size) / (info.width, info.height)) - 0.5
     transforms = align.mouth_transforms(points)
     mouth = np.zeros((len(points), MOUTH_SIZE, MOUTH_SIZE), np.uint8)
@@ -185,5 +180,7 @@ def _warnings(
     if coverage < _LOW_COVERAGE:
         warnings.append(f"the face was detected in {coverage:.0%} of the frames only; the others are interpolated")
     if n_faces > 1 and face is None:
-        warnings.append(f"{n_faces} people are seen; the steadiest largest face is used (face=N chooses, left to right)")
+        warnings.append(
+            f"{n_faces} people are seen; the steadiest largest face is used (face=N chooses, 1 is leftmost)"
+        )
     return tuple(warnings)

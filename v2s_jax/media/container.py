@@ -52,7 +52,7 @@ def open_container(path: str | os.PathLike) -> Iterator[Any]:
             )
         except (av.error.FFmpegError, ValueError) as error:
             raise BadClip(
-                f"{path}: not a media file that can be decoded ({_reason(error)}); expected a video such as mp4, mkv or mpg"
+                f"{path}: not a media file that can be decoded ({_reason(error)}); expected a video (mp4, mkv, mpg)"
             ) from error
         yield container
 
@@ -88,7 +88,7 @@ def check_size(path: Path, width: int, height: int, max_pixels: int) -> None:
     """
     if width * height > max_pixels:
         raise BadClip(
-            f"{path}: pictures of {width}x{height} are above the limit of {max_pixels / 1e6:.0f} million pixels; scale it down"
+            f"{path}: pictures of {width}x{height} pixels are above the limit of {max_pixels}; scale the video down"
         )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -16,6 +17,7 @@ SMALLEST_FACE = 80  # pixels, what dlib's detectors were trained down to
 # At 0 the detector misses 10-60 % of GRID's frames on some clips; at -0.4 it finds a face in each clip. The false
 # alarms this brings are short-lived or weak, and are dropped when tracks are chosen.
 _HOG_THRESHOLD = -0.4
+_LOOK_ABOUT = 5  # pictures from one search of the whole picture to the next while a single face is followed
 _POOR = 0.5  # share of a chunk's pictures with a face below which other sizes are tried
 _PROBES = 3  # pictures of a chunk that other sizes are tried on
 _CNN_STRIDE = 8  # missed pictures in a row to one look of the stronger detector; shorter gaps are left to interpolation
@@ -42,7 +44,8 @@ class FaceDetector:
 
     Large pictures are searched at a longest side of 640 pixels first. When that finds too little, the sizes up to the
     picture's own (at most 1920), or twice it for small pictures, are tried on a few pictures and the best is kept. What
-    is still missed goes to the CNN detector, one in eight pictures, as long as it succeeds now and then.
+    is still missed goes to the CNN detector, one in eight pictures, as long as it succeeds now and then. A single face
+    is looked for around its last place, and in the whole picture only every fifth time or when it is not there.
     """
 
     def __init__(self, landmarks: int = 5):
@@ -50,6 +53,8 @@ class FaceDetector:
         self._landmarks = landmark_model(landmarks)
         self._scale: float | None = None
         self._credit = _CNN_CREDIT
+        self._followed: Face | None = None
+        self._countdown = 0
 
     def __call__(self, pictures: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[list[Face]]:
         """Faces of each picture of a chunk (about a second of video, all of one size)."""
@@ -65,17 +70,31 @@ class FaceDetector:
         for index, picture in enumerate(pictures):
             # A picture that stays on screen is the same object.
             repeated = index > 0 and picture is pictures[index - 1]
-            results.append(results[-1] if repeated else self._hog(picture, scale))
+            results.append(results[-1] if repeated else self._follow(picture, scale))
         return results
 
-    def _hog(self, picture: np.ndarray, scale: float) -> list[Face]:
-        boxes, scores, _ = hog_detector().run(_scaled(picture, scale), 0, _HOG_THRESHOLD)
-        return [self._face(picture, box, score, scale) for box, score in zip(boxes, scores, strict=True)]
+    def _follow(self, picture: np.ndarray, scale: float) -> list[Face]:
+        """Around the last place of a single face if it may be trusted, else in the whole picture."""
+        faces: list[Face] = []
+        if self._followed is not None and self._countdown > 0:
+            faces = self._hog(picture, scale, around(picture, self._followed.box))
+            self._countdown -= 1
+        if len(faces) != 1:
+            faces = self._hog(picture, scale)
+            self._countdown = _LOOK_ABOUT - 1
+        self._followed = faces[0] if len(faces) == 1 else None
+        return faces
 
-    def _face(self, picture: np.ndarray, box, score: float, scale: float) -> Face:
+    def _hog(self, picture: np.ndarray, scale: float, window: tuple[slice, slice] | None = None) -> list[Face]:
+        part = picture if window is None else np.ascontiguousarray(picture[window])
+        shift = (0, 0) if window is None else (window[1].start, window[0].start)
+        boxes, scores, _ = hog_detector().run(_scaled(part, scale), 0, _HOG_THRESHOLD)
+        return [self._face(picture, box, score, scale, shift) for box, score in zip(boxes, scores, strict=True)]
+
+    def _face(self, picture: np.ndarray, box: Any, score: float, scale: float, shift: tuple[int, int] = (0, 0)) -> Face:
         import dlib
 
-        corners = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1]) / scale
+        corners = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1]) / scale + np.tile(shift, 2)
         shape = self._landmarks(picture, dlib.rectangle(*(int(round(value)) for value in corners - [0, 0, 1, 1])))
         points = np.array([(point.x, point.y) for point in shape.parts()], float)
         return Face(corners, float(score), points)
@@ -113,6 +132,14 @@ def clearly_a_face(picture: UInt8[np.ndarray, "H W 3"]) -> bool:
     """Whether the stronger detector, too, sees a face in a small picture cut around a doubtful one."""
     scale = 2 * SMALLEST_FACE / max(picture.shape[:2]) * 2
     return bool(len(cnn_detector()(_scaled(picture, scale), 0)))
+
+
+def around(picture: np.ndarray, box: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns around a box, half its size wider on each side."""
+    margin = (box[2:] - box[:2]) / 2
+    left, top = np.maximum(box[:2] - margin, 0).astype(int)
+    right, bottom = np.ceil(box[2:] + margin).astype(int)
+    return slice(int(top), int(min(bottom, picture.shape[0]))), slice(int(left), int(min(right, picture.shape[1])))
 
 
 def _scales(longest: int) -> list[float]:

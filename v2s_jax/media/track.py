@@ -1,19 +1,18 @@
 """Linking detections to tracks, tracks to people, and choosing whom to read."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from v2s_jax.media.align import sample, similarity, stable_points
-from v2s_jax.media.detect import Face, clearly_a_face
+from v2s_jax.media.detect import Face, around, clearly_a_face
 from v2s_jax.media.dlib_models import identity_model
 
 _OVERLAP = 0.3  # intersection over union above which boxes of neighbouring pictures are one face
 _PATIENCE = 25  # frames a track waits for its face; later ones start a new track, joined again by identity
 _SAME_PERSON = 0.6  # distance of identity vectors (dlib's own threshold)
-_SAME_CLEAR = 0.5  # margin that a face needs, once, to be believed without the stronger detector
+_CLEAR = 0.5  # margin that a face needs, once, to be believed without the stronger detector
 _SHORTEST = 3  # detections; fewer are a false alarm, unless the clip is that short
 _CHIP = 150  # pixels, what the identity network reads
 # Where dlib's face chips have the five points (x, y as shares of the chip, with its padding of 0.25 taken in), in the
@@ -33,11 +32,10 @@ _CHIP_PADDING = 0.25
 class Track:
     """Detections of one face, at most one a frame, in order of time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.frames: list[int] = []
         self.faces: list[Face] = []
-        self.chip: np.ndarray | None = None
-        self.surroundings: np.ndarray | None = None
+        self.chip = self.surroundings = np.zeros((0, 0, 3), np.uint8)
         self._best = -np.inf
 
     def add(self, frame: int, face: Face, picture: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -49,7 +47,7 @@ class Track:
             self._best = face.score
             points = (_CHIP_POINTS + _CHIP_PADDING) / (1 + 2 * _CHIP_PADDING) * _CHIP
             chip = sample(picture, similarity(stable_points(face.landmarks), points), _CHIP)
-            self.chip, self.surroundings = np.round(chip).astype(np.uint8), _around(picture, face.box)
+            self.chip, self.surroundings = np.round(chip).astype(np.uint8), picture[around(picture, face.box)].copy()
 
     @property
     def best(self) -> float:
@@ -90,7 +88,7 @@ class Track:
 class Tracker:
     """Links the faces of consecutive frames by the overlap of their boxes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.tracks: list[Track] = []
 
     def add(self, frame: int, faces: Sequence[Face], picture: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -100,13 +98,13 @@ class Tracker:
         overlaps = overlap(np.stack([face.box for face in faces]), last) if faces else np.zeros((0, len(waiting)))
         free = set(range(len(faces)))
         while overlaps.size and overlaps.max() > _OVERLAP:
-            index, best = np.unravel_index(overlaps.argmax(), overlaps.shape)
+            index, best = (int(i) for i in np.unravel_index(overlaps.argmax(), overlaps.shape))
             waiting[best].add(frame, faces[index], picture)
-            free.discard(int(index))
+            free.discard(index)
             overlaps[index], overlaps[:, best] = 0, 0
-        for index in sorted(free):
+        for unlinked in sorted(free):
             track = Track()
-            track.add(frame, faces[index], picture)
+            track.add(frame, faces[unlinked], picture)
             self.tracks.append(track)
 
 
@@ -123,8 +121,8 @@ def people(tracks: Sequence[Track], n_frames: int) -> list[Track]:
     likely = [track for track in tracks if len(track.frames) >= shortest]
     # Weak tracks are common in cluttered pictures; they are looked at closely only when they would matter.
     most = max((len(track.frames) for track in likely), default=0)
-    likely = [track for track in likely if track.best >= _SAME_CLEAR or len(track.frames) >= most / 4]
-    real = [track for track in likely if track.best >= _SAME_CLEAR or clearly_a_face(track.surroundings)]
+    likely = [track for track in likely if track.best >= _CLEAR or len(track.frames) >= most / 4]
+    real = [track for track in likely if track.best >= _CLEAR or clearly_a_face(track.surroundings)]
     return sorted(_joined(real), key=lambda track: track.mean_x)
 
 
@@ -172,14 +170,6 @@ def _merged(group: list[Track]) -> Track:
     merged.frames = [frame for frame, _ in pairs]
     merged.faces = [face for _, face in pairs]
     return merged
-
-
-def _around(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The picture around a box, half its size wider on each side."""
-    margin = (box[2:] - box[:2]) / 2
-    left, top = np.maximum(box[:2] - margin, 0).astype(int)
-    right, bottom = np.ceil(box[2:] + margin).astype(int)
-    return picture[top:bottom, left:right].copy()
 
 
 def spread(track: Track, count: int) -> Int[np.ndarray, "K"]:

@@ -16,16 +16,20 @@ class Upright:
         height: likewise.
         turns: quarter turns anticlockwise from the stored picture.
         mirrored: whether it is mirrored left to right after turning.
+        reformatter: PyAV's scaler, kept because setting one up for each frame costs more than scaling.
     """
 
     width: int
     height: int
     turns: int = 0
     mirrored: bool = False
+    reformatter: Any = None
 
     @classmethod
     def of(cls, frame: Any, stream: Any) -> "Upright":
         """Reads the display matrix of a frame and the pixel shape of its stream."""
+        from av.video.reformatter import VideoReformatter
+
         turns, mirrored = _orientation(frame)
         width, height = frame.width, frame.height
         # Outside these bounds a pixel shape is a broken header, not an anamorphic picture.
@@ -34,12 +38,7 @@ class Upright:
             width, height = (round(width * ratio), height) if ratio >= 1 else (width, round(height / ratio))
         if turns % 2:
             width, height = height, width
-        return cls(width, height, turns, mirrored)
-
-    def within(self, longest: int | float) -> tuple[int, int]:
-        """(width, height) of the upright picture scaled down, never up, to a longest side in pixels."""
-        scale = min(1.0, longest / max(self.width, self.height))
-        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        return cls(width, height, turns, mirrored, VideoReformatter())
 
     def rgb(self, frame: Any, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
         """The frame as an upright RGB picture of `size` (width, height), its own by default.
@@ -49,11 +48,16 @@ class Upright:
         width, height = size or (self.width, self.height)
         stored = (height, width) if self.turns % 2 else (width, height)
         scaled = stored[0] * stored[1] < frame.width * frame.height
-        picture = frame.to_ndarray(
-            format="rgb24", width=stored[0], height=stored[1], interpolation="AREA" if scaled else "BILINEAR"
-        )
-        picture = np.rot90(picture, self.turns)
+        method = "AREA" if scaled else "BILINEAR"
+        shown = self.reformatter.reformat(frame, *stored, format="rgb24", interpolation=method)
+        picture = np.rot90(shown.to_ndarray(), self.turns)
         return np.ascontiguousarray(picture[:, ::-1] if self.mirrored else picture)
+
+
+def within(width: int, height: int, longest: float | int) -> tuple[int, int]:
+    """(width, height) scaled down, never up, to a longest side in pixels."""
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _orientation(frame: Any) -> tuple[int, bool]:

@@ -1,9 +1,8 @@
 """Pictures of a clip: upright RGB, square pixels, resampled to 25 a second by their timestamps, streamed."""
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +90,7 @@ def read_frames(
     size: tuple[int, int] | None = None,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     reading: Reading | None = None,
-) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+) -> Generator[UInt8[np.ndarray, "H W 3"], None, None]:
     """Pictures at 25 a second, from the time of the first one on: at each 1/25 s the nearest picture.
 
     A picture that stays on screen is repeated (the same array object), and none is shown more than half a tick before
@@ -118,13 +117,12 @@ def read_frames(
         if stated > max_seconds + 1:
             raise _too_long(path, limits)
         frames = _checked(container, stream, path, limits, reading.problems)
-        with contextlib.closing(_at_ticks(_timed(frames, stream), path, limits, reading)) as ticks:
-            last, picture, upright = None, None, None
-            for frame in ticks:
-                if frame is not last:
-                    upright = upright or Upright.of(frame, stream)
-                    last, picture = frame, upright.rgb(frame, size or (upright.width, upright.height))
-                yield picture
+        last, picture, upright = None, np.zeros((0, 0, 3), np.uint8), None
+        for frame in _at_ticks(_timed(frames, stream), path, limits, reading):
+            if frame is not last:
+                upright = upright or Upright.of(frame, stream)
+                last, picture = frame, upright.rgb(frame, size or (upright.width, upright.height))
+            yield picture
     if last is None:
         raise BadClip(f"{path}: no picture of the video track can be decoded; the file may be damaged")
 
@@ -152,9 +150,7 @@ def _timed(frames: Iterator[Any], stream: Any) -> Iterator[tuple[float, float, A
         yield clock(frame.time, step), step, frame
 
 
-def _at_ticks(
-    timed: Iterator[tuple[float, float, Any]], path: Path, limits: Limits, reading: Reading
-) -> Iterator[Any]:
+def _at_ticks(timed: Iterator[tuple[float, float, Any]], path: Path, limits: Limits, reading: Reading) -> Iterator[Any]:
     """The frame nearest to each 1/25 s, none more than half a tick early."""
     shown, start, ticks, since, step = None, 0.0, 0, 0.0, 0.0
 
@@ -166,13 +162,13 @@ def _at_ticks(
             ticks += 1
             yield shown
 
-    for time, step, frame in timed:
+    for time, last_step, frame in timed:
         if shown is None:
             start = time
         else:
-            # A microsecond of slack keeps a tick that falls on the boundary with the earlier frame, whatever the rounding.
+            # A microsecond of slack: a tick on the boundary goes to the earlier frame, whatever the rounding.
             yield from pending(max((since + time) / 2, time - _TICK / 2) + 1e-6)
-        shown, since = frame, time
+        shown, since, step = frame, time, last_step
     if shown is not None:
         reading.end = since + step - start
         yield from pending(max(since + step - _TICK / 2, start + 1e-6))
