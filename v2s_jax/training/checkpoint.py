@@ -1,0 +1,241 @@
+"""Checkpoints in `workdir/checkpoints`: state, loop state and config together, written in the background by Orbax.
+
+Orbax writes to a temporary folder and renames it, so what a killed run leaves is never taken for a checkpoint. One
+that is damaged anyway is moved to `workdir/broken_checkpoints` on restore, with a warning, and the one before it used.
+"""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+from orbax.checkpoint import v1 as ocp
+
+from v2s_jax.errors import V2SError
+from v2s_jax.training.ema import evaluation_params
+from v2s_jax.training.paths import Tree
+from v2s_jax.training.state import State
+
+FOLDER = "checkpoints"
+
+
+class Restored(NamedTuple):
+    """What a checkpoint held."""
+
+    state: State
+    loop: dict[str, Any]  # JSON: the loader's position, the best metric so far
+    config: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one workdir: the latest `keep` and the best one.
+
+    Args:
+        workdir: the run's folder.
+        keep: how many of the latest to keep.
+        best_is: "max" or "min": which metric passed to `save` is best.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, keep: int, best_is: str):
+        if best_is not in ("max", "min"):
+            raise V2SError(f'train.best_is is {best_is!r}; it must be "max" or "min".')
+        self.workdir = Path(workdir).absolute()
+        self._keep, self._sign = keep, 1 if best_is == "max" else -1
+        self._open()
+
+    def _open(self) -> None:
+        policies = ocp.training.preservation_policies
+        best = policies.BestN(get_metric_fn=self._score, n=1, keep_checkpoints_without_metrics=False)
+        self._checkpointer = ocp.training.Checkpointer(
+            self.workdir / FOLDER,
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(self._keep), best]),
+            cleanup_tmp_directories=True,
+        )
+
+    def _score(self, metrics: dict[str, float]) -> float:
+        return self._sign * metrics["best"]
+
+    def steps(self) -> list[int]:
+        """Steps that have a complete checkpoint, ascending."""
+        return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
+
+    def best(self) -> int | None:
+        """The step of the best checkpoint; None if none was saved with a metric."""
+        scored = [c for c in self._checkpointer.checkpoints if c.metrics and "best" in c.metrics]
+        return max(scored, key=lambda c: self._score(c.metrics)).step if scored else None
+
+    def save(self, step: int, state: State, loop: dict, config: dict, metric: float | None = None) -> str | None:
+        """Starts writing a checkpoint; returns once the state is copied, so that it may be donated.
+
+        Args:
+            step: steps done.
+            state: the train state.
+            loop: JSON values of the loop.
+            config: the config as JSON values.
+            metric: what decides which checkpoint is best.
+
+        Returns:
+            None, or one sentence saying why this save or the one before it failed; both leave nothing behind.
+        """
+        complaint = self.wait()
+        if step in self.steps():
+            return complaint
+        metrics = {"best": float(metric)} if metric is not None and np.isfinite(metric) else None
+        custom = {"loop": loop, "config": config}
+        try:
+            self._pending = self._checkpointer.save_checkpointables_async(
+                step, {"state": state}, force=True, metrics=metrics, custom_metadata=custom
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            return self._failed(error)
+        return complaint
+
+    _pending: Any = None
+
+    def wait(self) -> str | None:
+        """Waits for the save in progress; the sentence of `save` if it failed."""
+        pending, self._pending = self._pending, None
+        try:
+            if pending is not None:
+                pending.result()
+        except (OSError, ValueError, RuntimeError) as error:
+            return self._failed(error)
+        return None
+
+    def _failed(self, error: Exception) -> str:
+        """Starts afresh, since Orbax keeps raising an error of the background."""
+        self._open()
+        return f"No checkpoint could be written under {self.workdir / FOLDER}: {' '.join(str(error).split())[:300]}."
+
+    def close(self) -> str | None:
+        """Waits and lets go; the sentence of `save` if the last save failed."""
+        complaint = self.wait()
+        self._checkpointer.close()
+        return complaint
+
+    def restore(self, abstract: State, config: dict, step: int | None = None) -> Restored | None:
+        """The newest checkpoint that can be read, or that of `step`; None if there is none.
+
+        Args:
+            abstract: shapes, dtypes and shardings of the state to restore into.
+            config: the present config as JSON values; its `system` section must be that of the checkpoint.
+            step: a step of `steps()`.
+
+        Raises:
+            V2SError: the checkpoint is of another system, or its state has another structure.
+        """
+        for candidate in [step] if step is not None else self.steps()[::-1]:
+            try:
+                metadata = self._checkpointer.metadata(candidate)
+                saved = metadata.custom_metadata
+                self._check(candidate, saved["config"], config, metadata.metadata, abstract)
+                state = self._checkpointer.load_checkpointables(candidate, {"state": abstract})["state"]
+            except V2SError:
+                raise
+            except Exception as error:  # whatever a damaged file makes Orbax and tensorstore raise
+                self._set_aside(candidate, error)
+                continue
+            return Restored(_own(state, abstract), saved["loop"], saved["config"])
+        return None
+
+    def _check(self, step: int, saved: dict, config: dict, stored: Any, abstract: State) -> None:
+        where = self.workdir / FOLDER / str(step)
+        if changed := differences(saved["system"], config["system"], "system"):
+            raise V2SError(
+                f"{where} holds a model of another config ({'; '.join(changed)}): use that config or another workdir."
+            )
+        if changed := differences(_shapes(stored), _shapes(abstract), "state"):
+            raise V2SError(
+                f"{where} holds a state of another structure ({'; '.join(changed[:5])}): train with the optimizer, "
+                "ema and rules it was made with, or use another workdir."
+            )
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        target = self.workdir / "broken_checkpoints" / str(step)
+        reason = " ".join(str(error).split())[:300]
+        warnings.warn(f"The checkpoint of step {step} cannot be read and goes to {target}: {reason}.", stacklevel=3)
+        self._checkpointer.close()
+        target.parent.mkdir(exist_ok=True)
+        os.replace(self.workdir / FOLDER / str(step), target)
+        self._open()
+
+
+def _own(state: State, abstract: State) -> State:
+    """Copies of restored arrays: donating the buffers Orbax hands out is refused silently (jax#18617)."""
+    return jax.jit(lambda x: x, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))(state)
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    """Shape by path, in Orbax's spelling of keys whatever the containers are; the random key is stored as numbers."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree | {"key": None})
+    return {"/".join(_name(key) for key in path): str(tuple(leaf.shape)) for path, leaf in leaves}
+
+
+def _name(key: Any) -> str:
+    for attribute in ("key", "name", "idx"):
+        if hasattr(key, attribute):
+            return str(getattr(key, attribute))
+    raise TypeError(f"unknown kind of key {key!r}")
+
+
+def differences(old: Any, new: Any, path: str = "config") -> list[str]:
+    """Readable differences between two JSON-like values: `path: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = dict.fromkeys([*old, *new])
+        pairs = [(old.get(name, "absent"), new.get(name, "absent"), f"{path}.{name}") for name in names]
+        return [line for a, b, where in pairs for line in differences(a, b, where)]
+    return [] if old == new else [f"{path}: {old} -> {new}"]
+
+
+def config_json(config: ConfigDict) -> dict[str, Any]:
+    """A config as plain JSON values, as it is stored with a checkpoint and in `config.json`."""
+    return json.loads(config.to_json())
+
+
+def write_config(workdir: str | os.PathLike, config: dict[str, Any]) -> None:
+    """Writes `workdir/config.json`, whole or not at all."""
+    path = Path(workdir) / "config.json"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(config, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def read_weights(workdir: str | os.PathLike, best: bool = True) -> tuple[ConfigDict, Tree, Tree]:
+    """A trained model from its workdir, for synthesis and export.
+
+    Args:
+        workdir: folder of a training run.
+        best: the best checkpoint, or else (or when none was scored) the latest.
+
+    Returns:
+        The config, parameters (averaged where averages were kept) and batch-norm statistics, as numpy arrays.
+
+    Raises:
+        V2SError: no complete checkpoint there.
+    """
+    folder = Path(workdir).absolute() / FOLDER
+    if not folder.is_dir():
+        raise V2SError(f"{workdir} is no training workdir: it has no folder {FOLDER}.")
+    with ocp.training.Checkpointer(folder) as checkpointer:
+        found = list(checkpointer.checkpoints)
+        if not found:
+            raise V2SError(f"{workdir} holds no complete checkpoint yet: train until the first one is saved.")
+        metadata = checkpointer.metadata(found[-1])
+        config = ConfigDict(metadata.custom_metadata["config"])
+        scored = [c for c in found if c.metrics and "best" in c.metrics] if best else []
+        sign = 1 if config.train.best_is == "max" else -1
+        chosen = max(scored, key=lambda c: sign * c.metrics["best"]) if scored else found[-1]
+        stored = checkpointer.metadata(chosen).metadata
+        wanted = {name: stored[name] for name in ("params", "stats", "ema")}
+        abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), wanted)
+        context = ocp.Context()
+        context.pytree.loading.partial_load = True
+        with context:
+            state = ocp.load_checkpointables(chosen.path, {"state": abstract})["state"]
+    state = {name: nnx.restore_int_paths(tree) for name, tree in state.items()}  # Orbax keeps list indices as strings
+    return config, evaluation_params(state), state["stats"]
