@@ -1,0 +1,170 @@
+"""Where a run's numbers, pictures and sounds go: `metrics.jsonl`, TensorBoard, the console. Only process 0 writes."""
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+from tqdm import tqdm
+
+from v2s_jax.constants import SAMPLE_RATE
+
+
+class Writers:
+    """Metrics files of one workdir.
+
+    Args:
+        workdir: the run's folder, which exists.
+        start_step: step the run begins or goes on at; what an interrupted run wrote beyond it is dropped.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, start_step: int):
+        self._active = jax.process_index() == 0
+        if self._active:
+            from tensorboardX import SummaryWriter  # only here: it loads protobuf
+
+            self._path = Path(workdir) / "metrics.jsonl"
+            _drop_after(self._path, start_step)
+            self._lines = self._path.open("a", encoding="utf-8")
+            folder = str(Path(workdir) / "tensorboard")
+            self._board = SummaryWriter(folder, purge_step=start_step + 1 if start_step else None)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """One line of JSON (numbers that are not finite as null) and the same to TensorBoard."""
+        if self._active:
+            finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+            self._lines.write(json.dumps({"step": step, "time": round(time.time(), 3)} | finite) + "\n")
+            self._lines.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """A picture to TensorBoard."""
+        if self._active:
+            self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def sound(self, step: int, name: str, wave: Float[np.ndarray, "n"]) -> None:
+        """A waveform in [-1, 1] at 16 kHz to TensorBoard."""
+        if self._active and len(wave):
+            self._board.add_audio(name, np.clip(wave, -1, 1)[:, None], step, sample_rate=SAMPLE_RATE)
+
+    def close(self) -> None:
+        """Flushes and closes all files."""
+        if self._active:
+            self._lines.close()
+            self._board.close()
+
+
+def _drop_after(path: Path, step: int) -> None:
+    """Removes lines of later steps, and a last line cut short by a kill."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError):
+            continue
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+class LateMetrics:
+    """Device metrics read one step late, so that the host never waits for the step it has just started."""
+
+    def __init__(self) -> None:
+        self._pending: tuple[int, Any] | None = None
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def push(self, step: int, metrics: Any) -> tuple[int, dict[str, float]] | None:
+        """Takes this step's metrics and returns those of the step before, as floats."""
+        earlier, self._pending = self._pending, (step, metrics)
+        return self._read(earlier)
+
+    def flush(self) -> tuple[int, dict[str, float]] | None:
+        """Waits for the last step and returns its metrics."""
+        earlier, self._pending = self._pending, None
+        return self._read(earlier)
+
+    def _read(self, entry: tuple[int, Any] | None) -> tuple[int, dict[str, float]] | None:
+        if entry is None:
+            return None
+        values = {name: float(value) for name, value in jax.device_get(entry[1]).items()}
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        return entry[0], values
+
+    def means(self) -> dict[str, float]:
+        """Means over the steps read since the last call."""
+        means = {name: total / self._count for name, total in self._sums.items()}
+        self._sums, self._count = {}, 0
+        return means
+
+
+class Progress:
+    """Progress on stderr: a bar on a terminal, lines otherwise; rate, share of time spent waiting for data, time left.
+
+    Args:
+        start: steps done before.
+        total: steps of the whole run.
+    """
+
+    def __init__(self, start: int, total: int):
+        self._total, self._active = total, jax.process_index() == 0
+        self._bar = None
+        if self._active and sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=start, unit="step", file=sys.stderr, dynamic_ncols=True)
+        self.restart(start)
+
+    def restart(self, step: int) -> None:
+        """Begins measuring anew (after compiling, or a validation)."""
+        self._since, self._first, self._waited = time.perf_counter(), step, 0.0
+
+    def waited(self, seconds: float) -> None:
+        """Adds time spent waiting for a batch."""
+        self._waited += seconds
+
+    def advance(self) -> None:
+        """One step more on the bar."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def report(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
+        """Shows where the run is, and returns the rate and the share of waiting for the log."""
+        elapsed = max(time.perf_counter() - self._since, 1e-9)
+        rate, share = (step - self._first) / elapsed, self._waited / elapsed
+        left = f"{_duration((self._total - step) / rate)} left" if rate else "first steps"
+        words = f"loss {means.get('loss', math.nan):.4g}, {rate:.3g} steps/s, data wait {share:.1%}, {left}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(words)
+        elif self._active:
+            print(f"step {step}/{self._total}: {words}", file=sys.stderr, flush=True)
+        return {"steps_per_second": rate, "data_wait": share} if rate else {}
+
+    def say(self, message: str) -> None:
+        """A message that does not tear the bar."""
+        if self._active:
+            tqdm.write(message, file=sys.stderr) if self._bar is not None else print(
+                message, file=sys.stderr, flush=True
+            )
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {int(seconds) % 60} s"
