@@ -1,0 +1,9 @@
+import pytest
+
+from tests.training import toy
+
+
+@pytest.fixture
+def toy_system(monkeypatch):
+    """The trainer builds the toy system and reads the toy loader."""
+    toy.use_toy(monkeypatch.setattr)

@@ -1,0 +1,290 @@
+"""Training from a config and a workdir, read from top to bottom: mesh, data, state, step, loop."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from v2s_jax.data.augment import Augment
+from v2s_jax.data.loader import Loader, LoaderConfig
+from v2s_jax.errors import V2SError
+from v2s_jax.systems.registry import build
+from v2s_jax.training import checkpoint, mesh, validate
+from v2s_jax.training.ema import evaluation_params
+from v2s_jax.training.feed import Prefetch
+from v2s_jax.training.interrupt import Interrupt
+from v2s_jax.training.overview import overview, totals
+from v2s_jax.training.precision import compute_dtype
+from v2s_jax.training.rules import choose_rules
+from v2s_jax.training.state import State, create_state, make_players
+from v2s_jax.training.step import compile_train_step, make_eval_steps, make_train_step
+from v2s_jax.training.writers import LateMetrics, Progress, Writers
+
+
+def train(config: ConfigDict, workdir: str | os.PathLike) -> int:
+    """Trains to `config.train.steps`, going on from the newest checkpoint in `workdir` if there is one.
+
+    Args:
+        config: an experiment; see `defaults.py`.
+        workdir: gets checkpoints, config.json, metrics.jsonl, tensorboard, pictures and model.txt.
+
+    Returns:
+        Exit status: 0 when the run is complete (or stopped early by `train.patience`), 128 + the signal's number when
+        it was interrupted, in which case the same call goes on to the bit.
+
+    Raises:
+        V2SError: something in the config, data or workdir to mend; or the loss or a gradient is not finite.
+    """
+    make_workdir(workdir)
+    with contextlib.ExitStack() as stack:
+        return Run(config, workdir, stack).go()
+
+
+def make_workdir(workdir: str | os.PathLike) -> None:
+    """Makes the folder, and makes sure that it can be written to.
+
+    Raises:
+        V2SError: it cannot.
+    """
+    probe = Path(workdir) / f".writable.{os.getpid()}"
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise V2SError(f"The workdir {workdir} cannot be written to ({error.strerror}): choose another one.") from error
+
+
+def open_loader(config: ConfigDict, split: str, system: Any) -> Loader:
+    """The loader of one split with the batch fields that the system reads."""
+    settings = {name: value for name, value in config.data.items() if name not in ("path", "augment")}
+    loader_config = LoaderConfig(augment=Augment(**config.data.augment), **settings)
+    return Loader(config.data.path, split, loader_config, config.seed, system.fields)
+
+
+class Run:
+    """One training run in one process."""
+
+    def __init__(self, config: ConfigDict, workdir: str | os.PathLike, stack: contextlib.ExitStack):
+        self.config, self.workdir, self.stack = config, Path(workdir), stack
+        self.json = checkpoint.config_json(config)
+
+        # Mesh
+        self.mesh = mesh.make_mesh(config.mesh)
+        self.rows = mesh.batch_sharding(self.mesh)
+
+        # State: shapes first, so that a resumed run makes no weights it throws away
+        dtype = compute_dtype(config.precision)
+        self.system = nnx.eval_shape(lambda: build(config.system, nnx.Rngs(0), dtype))
+        rules = choose_rules(self.system.stages(), config.train.stage, config.train.rules)
+        self.players = make_players(self.system, rules, config)
+
+        def initial(key: jax.Array) -> State:
+            fresh = build(config.system, nnx.Rngs(jax.random.fold_in(key, 0)), dtype)
+            return create_state(fresh, self.players, config.ema.decay, jax.random.fold_in(key, 1))
+
+        key = jax.random.key(config.seed)
+        shapes = jax.eval_shape(initial, key)
+        self.shardings = mesh.state_shardings(shapes, self.players, self.mesh, config.mesh)
+
+        # Data
+        self.training = open_loader(config, "train", self.system)
+        self.validation = None
+        if config.validation.every:
+            self.validation = open_loader(config, config.validation.split, self.system)
+
+        # Checkpoint or fresh start
+        self.checkpoints = checkpoint.Checkpoints(workdir, config.train.keep, config.train.best_is)
+        stack.callback(self.checkpoints.close)
+        abstract = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            shapes,
+            self.shardings,
+        )
+        restored = self.checkpoints.restore(abstract, self.json)
+        if restored is None:
+            self.state = jax.jit(initial, out_shardings=self.shardings)(key)
+            self.loop: dict[str, Any] = {"loader": self.training.state(0), "best": None, "best_step": 0}
+        else:
+            self.state, self.loop = restored.state, restored.loop
+        self.start = self.training.check_state(self.loop["loader"])
+
+        # Step
+        decay = config.ema.decay
+        self.step = compile_train_step(make_train_step(self.system, self.players, decay), self.shardings, self.rows)
+        self.losses, self.synthesize = map(jax.jit, make_eval_steps(self.system, self.players))
+
+        # Writers
+        checkpoint.write_config(workdir, self.json)
+        (self.workdir / "model.txt").write_text(overview(shapes, self.players) + "\n")
+        self.writers = Writers(workdir, self.start)
+        stack.callback(self.writers.close)
+        self.progress = Progress(self.start, config.train.steps)
+        stack.callback(self.progress.close)
+        self.metrics = LateMetrics()
+        self._announce(restored)
+
+    def _announce(self, restored: checkpoint.Restored | None) -> None:
+        say, steps = self.progress.say, self.config.train.steps
+        say(
+            f"{self.json['system']['name']}: {totals(self.state, self.players)} (table in {self.workdir / 'model.txt'})"
+        )
+        say(f"{jax.device_count()} {jax.devices()[0].platform} device(s), mesh {dict(self.mesh.shape)}")
+        if restored is None:
+            say(f"Starting in {self.workdir}, {steps} steps.")
+            return
+        say(f"Going on in {self.workdir} from step {self.start} of {steps}.")
+        for line in checkpoint.differences(restored.config, self.json):
+            say(f"  changed since the checkpoint: {line}")
+
+    def go(self) -> int:
+        """The loop."""
+        config, step = self.config.train, self.start
+        interrupt = self.stack.enter_context(Interrupt())
+        batches = self.batches()
+        while step < config.steps and not self.out_of_patience(step) and interrupt.signal is None:
+            self.profile(step)
+            batch = self.next_batch(batches)
+            with jax.transfer_guard("disallow"), jax.profiler.StepTraceAnnotation("train", step_num=step):
+                self.state, metrics = self.step(self.state, batch)
+            step += 1
+            self.note(self.metrics.push(step, metrics))
+            self.progress.advance()
+            if step == self.start + 1:
+                self.first_step(step)
+            if self.due(step, self.config.validation.every) and self.validation is not None:
+                self.note(self.metrics.flush())
+                self.validate(step)
+            elif self.due(step, config.save_every):
+                self.save(step)
+        return self.finish(step, interrupt)
+
+    def batches(self) -> Prefetch:
+        """Global batches on the devices, from the step the run goes on at."""
+        source = self.training.batches(
+            start_step=self.start, process_index=jax.process_index(), process_count=jax.process_count()
+        )
+        feed = Prefetch(source, lambda batch: mesh.put_batch(batch, self.rows))
+        self.stack.callback(feed.close)
+        return feed
+
+    def next_batch(self, batches: Iterator) -> Any:
+        """The next batch; the time it took counts as waiting for data."""
+        before = time.perf_counter()
+        batch = next(batches)
+        self.progress.waited(time.perf_counter() - before)
+        return batch
+
+    def due(self, step: int, every: int) -> bool:
+        """Whether something that happens every so many steps, and at the end, happens now."""
+        return bool(every) and (step % every == 0 or step == self.config.train.steps)
+
+    def first_step(self, step: int) -> None:
+        """Waits for the first step, which compiles, and measures speed from here on."""
+        before = self.progress
+        jax.block_until_ready(self.state["step"])
+        before.say("Compiled and made the first step.")
+        before.restart(step)
+
+    def note(self, entry: tuple[int, dict[str, float]] | None) -> None:
+        """Looks at one step's metrics and logs the mean of the last ones now and then.
+
+        Raises:
+            V2SError: a loss or gradient was not finite.
+        """
+        if entry is None:
+            return
+        step, values = entry
+        if not values["finite"]:
+            latest = self.checkpoints.steps()
+            kept = f"the checkpoint of step {latest[-1]} is the last good one" if latest else "nothing was saved yet"
+            raise V2SError(
+                f"The loss ({values.get('loss', float('nan')):g}) or a gradient was not finite at step {step} "
+                f"and the run stopped; {kept}: lower optimizer.learning_rate or look at the data."
+            )
+        if step % self.config.train.log_every == 0 or step == self.config.train.steps:
+            means = self.metrics.means()
+            del means["finite"]
+            self.writers.scalars(step, means | self.progress.report(step, means))
+
+    def validate(self, step: int) -> None:
+        """Measures on the validation split, keeps the best and saves."""
+        before = time.perf_counter()
+        metrics, clips = validate.validate(
+            self.losses,
+            self.synthesize,
+            evaluation_params(self.state),
+            self.state["stats"],
+            self.validation.epoch(),
+            lambda batch: mesh.put_batch(batch, self.rows),
+            self.system.kind,
+            self.config.validation,
+        )
+        self.writers.scalars(step, metrics)
+        validate.show(clips, step, self.writers, self.workdir)
+        self.progress.say(
+            f"validation at step {step} ({time.perf_counter() - before:.1f} s): {validate.numbers(metrics)}"
+        )
+        name = self.config.train.best
+        if name not in metrics:
+            raise V2SError(
+                f"train.best is {name!r}, which validation did not give; it gave {', '.join(sorted(metrics))}."
+            )
+        value, best = metrics[name], self.loop["best"]
+        if best is None or (value > best if self.config.train.best_is == "max" else value < best):
+            self.loop |= {"best": value, "best_step": step}
+        self.save(step, value)
+        self.progress.restart(step)
+
+    def out_of_patience(self, step: int) -> bool:
+        """Whether the best metric has not improved for `train.patience` steps."""
+        patience = self.config.train.patience
+        return bool(patience) and self.loop["best"] is not None and step - self.loop["best_step"] >= patience
+
+    def save(self, step: int, metric: float | None = None) -> None:
+        """Saves, unless the last steps were not finite; a failed save is reported and training goes on."""
+        self.note(self.metrics.flush())
+        self.loop["loader"] = self.training.state(step)
+        complaint = self.checkpoints.save(step, self.state, self.loop, self.json, metric)
+        if complaint:
+            self.progress.say(f"{complaint} Training goes on; the next save tries again.")
+
+    def profile(self, step: int) -> None:
+        """Starts and stops the profiler at the steps of `train.profile`."""
+        first, last = self.config.train.profile
+        if last > first and step == first:
+            jax.profiler.start_trace(str(self.workdir / "profile"))
+        if last > first and step == last:
+            jax.block_until_ready(self.state)
+            jax.profiler.stop_trace()
+            self.progress.say(f"Profile of steps {first} to {last} in {self.workdir / 'profile'}.")
+
+    def finish(self, step: int, interrupt: Interrupt) -> int:
+        """Saves what is not saved, waits for the disk and says how the run ended.
+
+        Raises:
+            V2SError: the last save failed.
+        """
+        self.note(self.metrics.flush())
+        complaint = self.checkpoints.wait()
+        if step not in self.checkpoints.steps():
+            self.loop["loader"] = self.training.state(step)
+            complaint = self.checkpoints.save(step, self.state, self.loop, self.json) or self.checkpoints.wait()
+        if step not in self.checkpoints.steps():
+            raise V2SError(f"The run ended at step {step} without a checkpoint of it: {complaint}")
+        if interrupt.signal is not None:
+            self.progress.say(
+                f"Stopped by {interrupt.signal.name} at step {step}, saved; the same command goes on from there."
+            )
+            return 128 + interrupt.signal
+        best = self.loop["best"]
+        scored = "" if best is None else f"; best {self.config.train.best} {best:.4g} at step {self.loop['best_step']}"
+        early = f", no better for {self.config.train.patience} steps" if step < self.config.train.steps else ""
+        self.progress.say(f"Done at step {step}{early}{scored}. Checkpoints in {self.workdir / checkpoint.FOLDER}.")
+        return 0
