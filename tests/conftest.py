@@ -1,5 +1,28 @@
 """The strict rig: rank promotion raises, warnings are errors (pyproject), shapes are checked (jaxtyping + beartype)."""
 
+from pathlib import Path
+
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def talker_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 3 s clip with sound of a synthetic talker who says a GRID sentence."""
+    from data_pipelines.talker.render import render_clip
+
+    path = tmp_path_factory.mktemp("talker_clip") / "bbaf2n.mp4"
+    render_clip(path, identity=1, sentence="bbaf2n", seed=0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def talker_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus in GRID's layout: 2 synthetic speakers with 3 clips each, one of which is free text."""
+    from data_pipelines.talker.generate import generate
+
+    out = tmp_path_factory.mktemp("talker_tree")
+    generate(out, identities=(0, 1), clips_per_identity=3, seed=0, free_share=0.34, workers=0)
+    return out
