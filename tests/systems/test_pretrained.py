@@ -1,0 +1,181 @@
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tests.small_model import small_config, small_weights
+from v2s_jax.data.batch import Batch
+from v2s_jax.errors import V2SError
+from v2s_jax.systems import pretrained
+from v2s_jax.systems.pretrained import assemble, read_pretrained, save_pretrained
+
+
+@pytest.fixture(scope="module")
+def small():
+    config = small_config()
+    return config, *small_weights(config)
+
+
+def speak(system):
+    """The log-mel of one clip, compiled as a whole."""
+    return jax.jit(lambda b: system.synthesize(b))(batch())
+
+
+@pytest.fixture
+def folder(small, tmp_path):
+    save_pretrained(tmp_path / "model", *small, card="# A card\n")
+    return tmp_path / "model"
+
+
+def batch(frames=6):
+    mouth = np.random.default_rng(0).integers(0, 256, (1, frames, 88, 88), np.uint8)
+    return Batch(length=jnp.array([frames]), mouth=jnp.asarray(mouth))
+
+
+def test_saved_and_read_back_is_the_same_model_in_evaluation_mode(small, folder):
+    config, params, stats = small
+    read_config, system = read_pretrained(folder)
+    expected = assemble(config, params, stats, "here")
+    assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
+    assert (folder / "README.md").read_text() == "# A card\n"
+    assert json.loads(read_config.to_json())["system"] == json.loads(config.to_json())["system"]
+    # Evaluation mode: dropout would ask for rngs, and moving statistics would raise inside jit.
+    np.testing.assert_array_equal(speak(system), speak(expected))
+    np.testing.assert_array_equal(system.frontend.stem_bn.mean[...], stats["frontend"]["stem_bn"]["mean"])
+
+
+def test_data_path_is_cut_to_its_name(folder):
+    assert json.loads((folder / "config.json").read_text())["data"]["path"] == "set"
+
+
+def test_half_precision_keeps_vectors_and_statistics(small, tmp_path):
+    save_pretrained(tmp_path / "half", *small, card="", dtype="float16")
+    weights = load_file(tmp_path / "half" / "model.safetensors")
+    assert weights["head.kernel"].dtype == np.float16
+    assert weights["head.bias"].dtype == np.float32
+    assert weights["frontend.stem_bn.mean"].dtype == np.float32
+    _, system = read_pretrained(tmp_path / "half")
+    assert system.head.kernel.dtype == jnp.float32
+    exact = speak(assemble(*small, "here"))
+    assert 0 < abs(speak(system) - exact).max() < 0.05
+
+
+def test_weights_beyond_half_precision_are_refused(small, tmp_path):
+    config, params, stats = small
+    params = params | {"head": params["head"] | {"kernel": params["head"]["kernel"] + 1e6}}
+    with pytest.raises(V2SError, match="head.kernel has values that are not finite as float16"):
+        save_pretrained(tmp_path / "half", config, params, stats, "", dtype="float16")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_dtype(small, tmp_path):
+    with pytest.raises(V2SError, match="int3"):
+        save_pretrained(tmp_path / "x", *small, card="", dtype="int3")
+
+
+def test_folder_with_files_is_never_overwritten(small, folder):
+    with pytest.raises(V2SError, match="exists already"):
+        save_pretrained(folder, *small, card="other")
+    assert (folder / "README.md").read_text() == "# A card\n"
+
+
+def test_nothing_is_left_when_writing_fails(small, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pretrained, "save_file", full)
+    with pytest.raises(V2SError, match="No space left"):
+        save_pretrained(tmp_path / "model", *small, card="")
+    assert not list(tmp_path.iterdir())
+
+
+def edit(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    config["system"].update(changes)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_weights_of_another_config_are_all_listed(folder):
+    edit(folder, blocks=2, speaker_embedding=True)
+    with pytest.raises(V2SError, match="a model of another config") as error:
+        read_pretrained(folder)
+    message = str(error.value)
+    assert "missing conformer.blocks.1.norm.scale" in message
+    assert "project.kernel is (8, 16) instead of (264, 16)" in message
+    assert "\n" not in message
+    edit(folder, blocks=0, speaker_embedding=False)
+    with pytest.raises(V2SError, match="unused conformer.blocks.0.norm.scale"):
+        read_pretrained(folder)
+
+
+def test_assemble_refuses_too(small):
+    config, params, stats = small
+    params = {name: value for name, value in params.items() if name != "head"}
+    with pytest.raises(V2SError, match="missing head.bias; missing head.kernel"):
+        assemble(config, params, stats, "workdir")
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"name": "os.system"}, "system.name is one of"),
+        ({"extra": 1}, "unknown system.extra"),
+        ({"width": "wide"}, "system.width is 'wide'"),
+        ({"width": True}, "system.width is 'True'"),
+        ({"width": 10**9}, "the most is"),
+        ({"dropout": float("nan")}, "system.dropout is nan"),
+        ({"resnet": [4] * 100}, "system.resnet has 100 entries"),
+        ({"resnet": "abc"}, "system.resnet is"),
+        ({"activation": "gelu"}, "no svts system can be built"),
+        ({"heads": 0}, "no svts system can be built"),
+    ],
+)
+def test_configs_that_describe_no_model(folder, changes, sentence):
+    edit(folder, **changes)
+    with pytest.raises(V2SError, match=sentence):
+        read_pretrained(folder)
+
+
+def test_missing_key(folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["system"]["width"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(V2SError, match="missing system.width"):
+        read_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"system": 3}', "{" * 100_000, "[" * 100_000, " " * (1 << 21)])
+def test_files_that_are_no_config(folder, text):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(V2SError, match="config.json"):
+        read_pretrained(folder)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:200], lambda b: b[:-4], lambda b: b"\xff" * 64])
+def test_damaged_weights(folder, damage):
+    path = folder / "model.safetensors"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(V2SError, match="model.safetensors: not readable"):
+        read_pretrained(folder)
+
+
+def test_missing_files(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(V2SError, match="model.safetensors: not readable"):
+        read_pretrained(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(V2SError, match="config.json: not readable"):
+        read_pretrained(folder)
+
+
+def test_weights_of_another_type(folder):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["head.bias"] = weights["head.bias"].astype(np.int32)
+    save_file(weights, path)
+    with pytest.raises(V2SError, match="head.bias are not float32"):
+        read_pretrained(folder)
