@@ -1,0 +1,54 @@
+"""A short ladder of lengths: clips are padded up to the next rung, so that the number of compilations is known."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from v2s_jax.constants import CROP_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE
+from v2s_jax.data.batch import Batch
+
+# Frames. From one rung to the next it is a quarter to a half: at most a third of what is computed is padding.
+RUNGS = (25, 38, 50, 75, 100, 125, 160, 200, 250, 320, 400, 500)
+
+
+def ladder(window: int) -> tuple[int, ...]:
+    """The lengths in frames that a network with a window of `window` frames is compiled for, ascending."""
+    return (*(length for length in RUNGS if length < window), window)
+
+
+def rung(n_frames: int, rungs: Sequence[int]) -> int:
+    """The shortest length of the ladder that holds `n_frames`."""
+    return next(length for length in rungs if length >= n_frames)
+
+
+def centre_crop(mouth: UInt8[np.ndarray, "T 96 96"]) -> UInt8[np.ndarray, "T 88 88"]:
+    """What the networks see of a mouth crop outside training."""
+    edge = (MOUTH_SIZE - CROP_SIZE) // 2
+    return mouth[:, edge : edge + CROP_SIZE, edge : edge + CROP_SIZE]
+
+
+def padded_mouths(mouths: Sequence[UInt8[np.ndarray, "_ 96 96"]], rows: int, frames: int, **fields: Any) -> Batch:
+    """A batch of `rows` x `frames` that holds the given crops; rows beyond them have length 0.
+
+    Args:
+        mouths: at most `rows`, each of at most `frames` frames.
+        rows: of the batch.
+        frames: of the batch.
+        **fields: other fields of the batch, already padded.
+    """
+    length = np.zeros(rows, np.int32)
+    mouth = np.zeros((rows, frames, CROP_SIZE, CROP_SIZE), np.uint8)
+    for row, crops in enumerate(mouths):
+        length[row] = len(crops)
+        mouth[row, : len(crops)] = centre_crop(crops)
+    return Batch(length=length, mouth=mouth, **fields)
+
+
+def padded_faces(faces: Sequence[UInt8[np.ndarray, "_ 112 112 3"]], rows: int) -> UInt8[np.ndarray, "B 4 112 112 3"]:
+    """Identity crops of each row, repeated to the usual number; zeros in rows beyond them."""
+    padded = np.zeros((rows, FACE_CROPS, FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    for row, crops in enumerate(faces):
+        padded[row] = crops[np.arange(FACE_CROPS) % len(crops)]
+    return padded

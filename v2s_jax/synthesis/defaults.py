@@ -1,0 +1,43 @@
+"""The `synthesis` section of a config: how a trained model speaks; models whose config lacks it get these."""
+
+from ml_collections import ConfigDict
+
+from v2s_jax.errors import V2SError
+
+_WINDOW = 250  # frames, for models whose config does not say what they were trained on
+
+
+def default_config() -> ConfigDict:
+    """Windows in video frames at 25 a second, and the vocoder."""
+    return ConfigDict(
+        {
+            "window": 0,  # frames the network sees at once; 0: the longest it saw in training
+            "overlap": 0,  # frames that neighbouring windows of a longer clip share at least; 0: a third of the window
+            "fade": 4,  # frames of cross-fade in the middle of what they share
+            "vocoder": "griffin_lim",
+            "griffin_lim_iterations": 60,
+        }
+    )
+
+
+def synthesis_config(config: ConfigDict) -> ConfigDict:
+    """The section of a model's config on top of the defaults, zeros replaced by what they stand for.
+
+    Raises:
+        V2SError: a key or value that this version does not know.
+    """
+    merged = default_config()
+    for name, value in config.get("synthesis", ConfigDict()).items():
+        if name not in merged or type(value) is not type(merged[name]):
+            known = ", ".join(f"{key} (such as {default!r})" for key, default in merged.items())
+            raise V2SError(f"the model's config has synthesis.{name} = {value!r}; this version knows {known}")
+        merged[name] = value
+    buckets = config.get("data", ConfigDict()).get("buckets", ())
+    merged.window = merged.window or max(buckets, default=_WINDOW)
+    merged.overlap = merged.overlap or merged.window // 3
+    if not 0 < 2 * merged.fade <= merged.overlap <= merged.window - 2 * merged.fade:
+        raise V2SError(
+            f"the model's config has synthesis.window = {merged.window}, overlap = {merged.overlap} and fade = "
+            f"{merged.fade}; expected 0 < 2 fade <= overlap <= window - 2 fade"
+        )
+    return merged

@@ -1,0 +1,105 @@
+"""A system's `synthesize` as compiled functions, one for each length of the ladder."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import Float, UInt8
+
+from v2s_jax.constants import MEL_PER_FRAME, SAMPLES_PER_FRAME
+from v2s_jax.data.batch import Batch
+from v2s_jax.synthesis.buckets import ladder, padded_faces, padded_mouths, rung
+from v2s_jax.systems.base import System
+
+
+class Face(NamedTuple):
+    """What a system may look at of a clip or window."""
+
+    mouth: UInt8[np.ndarray, "T 96 96"]
+    crops: UInt8[np.ndarray, "K 112 112 3"] | None = None
+    speaker: Float[np.ndarray, "256"] | None = None
+
+
+class Output(NamedTuple):
+    """What the system made of one window, `rate` rows to a frame, and the seconds that it took."""
+
+    rows: Float[np.ndarray, "n ..."]
+    compiling: float
+    computing: float
+
+
+class Network:
+    """Runs a system on windows of at most `window` frames. Calls from several threads are safe.
+
+    Args:
+        system: in evaluation mode.
+        window: the most frames of an input, and the last rung of the ladder.
+        batch_size: rows of every batch; the last one of a length is padded to it.
+        seed: of systems that sample.
+    """
+
+    def __init__(self, system: System, window: int, batch_size: int, seed: int):
+        self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
+        self.fields = system.fields
+        self.rungs = ladder(window)
+        self.batch_size = batch_size
+        graphdef, state = nnx.split(system)
+        self.weights = nnx.to_pure_dict(state)
+        self._key = jax.random.key(seed)
+        self._jitted = jax.jit(
+            lambda weights, batch, key: nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(key))
+        )
+        self._lock = threading.Lock()
+        self._compiled: dict[int, Callable] = {}
+
+    @property
+    def compilations(self) -> int:
+        """How many lengths were compiled so far, at most `len(self.rungs)`."""
+        return len(self._compiled)
+
+    def __call__(self, faces: Sequence[Face]) -> list[Output]:
+        """The system's output for each input, in order; inputs of one rung share batches."""
+        outputs: dict[int, Output] = {}
+        rungs = [rung(len(face.mouth), self.rungs) for face in faces]
+        by_rung = sorted(range(len(faces)), key=rungs.__getitem__)
+        for frames, group in itertools.groupby(by_rung, key=rungs.__getitem__):
+            members = list(group)
+            for first in range(0, len(members), self.batch_size):
+                chosen = members[first : first + self.batch_size]
+                outputs |= zip(chosen, self._compute([faces[i] for i in chosen], frames), strict=True)
+        return [outputs[index] for index in range(len(faces))]
+
+    def _compute(self, faces: list[Face], frames: int) -> list[Output]:
+        batch = self._batch(faces, frames)
+        start = time.perf_counter()
+        function = self._function(frames, batch)
+        ready = time.perf_counter()
+        rows = np.asarray(function(self.weights, batch, self._key))
+        done = time.perf_counter()
+        share = len(faces)
+        return [
+            Output(row[: self.rate * len(face.mouth)], (ready - start) / share, (done - ready) / share)
+            for face, row in zip(faces, rows, strict=False)
+        ]
+
+    def _batch(self, faces: list[Face], frames: int) -> Batch:
+        """A padded batch of the fields that may be looked at; what is only a target in training stays None."""
+        extra: dict[str, Any] = {}
+        if "face" in self.fields:
+            extra["face"] = padded_faces([face.crops for face in faces if face.crops is not None], self.batch_size)
+        if "speaker_embedding" in self.fields:
+            speakers = [np.asarray(face.speaker, np.float32) for face in faces]
+            extra["speaker_embedding"] = np.stack(speakers + speakers[:1] * (self.batch_size - len(speakers)))
+        return padded_mouths([face.mouth for face in faces], self.batch_size, frames, **extra)
+
+    def _function(self, frames: int, batch: Batch) -> Callable:
+        """Compiled ahead of its call, so that compiling shows as such; the lock keeps threads from doing it twice."""
+        with self._lock:
+            if frames not in self._compiled:
+                self._compiled[frames] = self._jitted.lower(self.weights, batch, self._key).compile()
+            return self._compiled[frames]

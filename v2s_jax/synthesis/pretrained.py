@@ -1,0 +1,63 @@
+"""A model by name or path: a shipped one, an exported folder, or the workdir of a training run."""
+
+import importlib.resources
+import os
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from v2s_jax.errors import V2SError
+from v2s_jax.systems.base import System
+from v2s_jax.systems.pretrained import WEIGHTS, assemble, read_pretrained
+from v2s_jax.training.checkpoint import FOLDER, read_weights
+
+DEFAULT = "talker-svts"
+
+
+def assets() -> Path:
+    """The folder of what ships with the package."""
+    return Path(str(importlib.resources.files("v2s_jax"))) / "assets"
+
+
+def shipped() -> list[str]:
+    """Names of the models that ship with the package."""
+    return sorted(path.parent.name for path in assets().glob(f"*/{WEIGHTS}"))
+
+
+def locate(name_or_path: str | os.PathLike) -> Path:
+    """The folder of a model; a shipped name wins over a folder of that name in the current one (write ./NAME for that).
+
+    Raises:
+        V2SError: neither a shipped name nor a folder with a model in it.
+    """
+    if str(name_or_path) in shipped():
+        return assets() / str(name_or_path)
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        raise V2SError(
+            f"{name_or_path}: there is no such model; expected a shipped one "
+            f"({', '.join(shipped()) or 'none'}), an exported folder or a training workdir"
+        )
+    if not is_workdir(folder) and not (folder / WEIGHTS).is_file():
+        raise V2SError(
+            f"{folder}: no model in this folder; expected {WEIGHTS} (of an exported model) or {FOLDER} (of a training)"
+        )
+    return folder
+
+
+def is_workdir(folder: Path) -> bool:
+    """Whether a model's folder is that of a training run."""
+    return (folder / FOLDER).is_dir()
+
+
+def load_pretrained(name_or_path: str | os.PathLike) -> tuple[ConfigDict, System]:
+    """A trained model in evaluation mode and float32; averaged weights where training kept averages.
+
+    Raises:
+        V2SError: there is no such model, or it is damaged or of another config.
+    """
+    folder = locate(name_or_path)
+    if not is_workdir(folder):
+        return read_pretrained(folder)
+    config, params, stats = read_weights(folder)
+    return config, assemble(config, params, stats, folder)

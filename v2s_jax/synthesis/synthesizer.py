@@ -1,0 +1,182 @@
+"""From clips to speech in Python: network, windows and vocoder behind one call.
+
+synth = Synthesizer.from_pretrained()
+speech = synth("clip.mp4")
+write_wav("clip.wav", speech.waveform)
+"""
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from v2s_jax.constants import SAMPLE_RATE
+from v2s_jax.data.schema import Record
+from v2s_jax.errors import V2SError
+from v2s_jax.features.mel import log_mel
+from v2s_jax.media.clip import Clip, load_clip
+from v2s_jax.synthesis.defaults import synthesis_config
+from v2s_jax.synthesis.network import Face, Network, Output
+from v2s_jax.synthesis.pretrained import DEFAULT, load_pretrained
+from v2s_jax.synthesis.vocoder import make_vocoder, vocode
+from v2s_jax.synthesis.windows import Window, cross_fade, plan
+from v2s_jax.systems.base import System
+
+
+@dataclasses.dataclass(frozen=True)
+class Speech:
+    """What was said, by the model's guess.
+
+    Attributes:
+        waveform: float32 in [-1, 1], 640 samples to a video frame.
+        sample_rate: Hz.
+        log_mel: natural-log mel, unscaled: what the vocoder was given, or that of a waveform system's output.
+        timings: seconds by stage: read (decoding, faces, crops; where that was done here), compile (the first time for
+            a length), network, vocoder.
+        clip: the clip it was made from, None for a record.
+    """
+
+    waveform: Float[np.ndarray, "n"]
+    sample_rate: int
+    log_mel: Float[np.ndarray, "m 80"]
+    timings: dict[str, float]
+    clip: Clip | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Length of the speech."""
+        return len(self.waveform) / self.sample_rate
+
+
+def real_time_factor(timings: dict[str, float], seconds: float) -> float:
+    """Seconds of work to a second of speech, compilation apart; below 1 is faster than real time."""
+    return sum(spent for stage, spent in timings.items() if stage != "compile") / seconds
+
+
+class Synthesizer:
+    """Speech from clips by one model. Calls from several threads are safe.
+
+    Args:
+        config: of the model; its `synthesis` section says how windows and vocoder are set.
+        system: in evaluation mode.
+        batch_size: windows computed at once. One is best on a CPU.
+        seed: of systems that sample.
+
+    Raises:
+        V2SError: the `synthesis` section is not one of this version.
+    """
+
+    def __init__(self, config: ConfigDict, system: System, batch_size: int = 1, seed: int = 0):
+        self.config, self.kind, self.seed = config, system.kind, seed
+        self.settings = synthesis_config(config)
+        self.network = Network(system, self.settings.window, batch_size, seed)
+        self.vocoder = make_vocoder(self.settings)
+
+    @classmethod
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike = DEFAULT, batch_size: int = 1, seed: int = 0
+    ) -> "Synthesizer":
+        """The synthesizer of a shipped model, an exported folder or a training workdir.
+
+        Raises:
+            V2SError: there is no such model, or it is damaged or of another config.
+        """
+        return cls(*load_pretrained(name_or_path), batch_size=batch_size, seed=seed)
+
+    def __call__(
+        self,
+        clip: str | os.PathLike | Clip,
+        face: int | None = None,
+        speaker: Float[np.ndarray, "256"] | None = None,
+    ) -> Speech:
+        """Speech for one clip; its own sound is neither needed nor looked at.
+
+        Args:
+            clip: a video file, or one already loaded.
+            face: which face of a file with several, from 1, left to right; the steadiest largest by default.
+            speaker: L2-normalised speaker embedding, for systems that take one.
+
+        Raises:
+            BadClip: the clip cannot be used.
+            V2SError: the system needs what was not given.
+        """
+        start = time.perf_counter()
+        loaded = clip if isinstance(clip, Clip) else load_clip(clip, face=face, audio=False)
+        read = {} if loaded is clip else {"read": time.perf_counter() - start}
+        speech = self.batch([loaded], None if speaker is None else [speaker])[0]
+        return dataclasses.replace(speech, timings=read | speech.timings)
+
+    def batch(self, clips: Sequence[Clip], speakers: Sequence[Float[np.ndarray, "256"]] | None = None) -> list[Speech]:
+        """Speech for several loaded clips, each as it would be alone; windows of similar length share batches."""
+        given: Sequence[Any] = speakers if speakers is not None else [None] * len(clips)
+        faces = [Face(clip.mouth, clip.faces, speaker) for clip, speaker in zip(clips, given, strict=True)]
+        names = [str(clip.path) for clip in clips]
+        return [
+            dataclasses.replace(speech, clip=clip)
+            for speech, clip in zip(self._speak(faces, names), clips, strict=True)
+        ]
+
+    def synthesize_record(self, record: Record) -> Speech:
+        """Speech for one example of a data set; needs its `mouth`, uses its `face` and `speaker_embedding`.
+
+        Raises:
+            V2SError: the record lacks what the system needs.
+        """
+        if record.mouth is None:
+            raise V2SError(f"{record.id}: the record was read without its mouth crops; read it with the field mouth")
+        return self._speak([Face(record.mouth, record.face, record.speaker_embedding)], [record.id])[0]
+
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with the weights and every setting that the sound depends on."""
+        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed))
+        digest = hashlib.sha256("\n".join(parts).encode())
+        for leaf in jax.tree.leaves(self.network.weights):
+            digest.update(np.asarray(leaf).tobytes())
+        return digest.hexdigest()[:12]
+
+    def _speak(self, faces: Sequence[Face], names: Sequence[str]) -> list[Speech]:
+        for face, name in zip(faces, names, strict=True):
+            self._check(face, name)
+        settings = self.settings
+        plans = [plan(len(face.mouth), settings.window, settings.overlap, settings.fade) for face in faces]
+        parts = [
+            face._replace(mouth=face.mouth[window.start : window.stop])
+            for face, windows in zip(faces, plans, strict=True)
+            for window in windows
+        ]
+        outputs = iter(self.network(parts))
+        return [
+            self._sound(windows, [next(outputs) for _ in windows], name)
+            for windows, name in zip(plans, names, strict=True)
+        ]
+
+    def _check(self, face: Face, name: str) -> None:
+        given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker}
+        absent = {field for field, value in given.items() if value is None or not len(value)}
+        missing = sorted(absent & self.network.fields)
+        if missing:
+            raise V2SError(
+                f"{name}: has no {' and no '.join(missing)}, which the {self.config.system.name} model needs; "
+                "add it or use a model that does without"
+            )
+
+    def _sound(self, windows: list[Window], outputs: list[Output], name: str) -> Speech:
+        """Joins the windows of one clip and makes them heard."""
+        joined = np.concatenate(list(cross_fade(windows, [output.rows for output in outputs], self.network.rate)))
+        if not np.isfinite(joined).all():
+            raise V2SError(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
+        start = time.perf_counter()
+        mel, waveform = (joined, vocode(self.vocoder, joined)) if self.kind == "mel" else (log_mel(joined), joined)
+        vocoding = time.perf_counter() - start
+        # Louder than full scale would be clipped in the file; a softer clip sounds better than a clipped one.
+        waveform = waveform / max(1.0, float(abs(waveform).max()))
+        compiling, computing = (sum(getattr(o, what) for o in outputs) for what in ("compiling", "computing"))
+        timings = ({"compile": compiling} if compiling > 0.01 else {}) | {"network": computing, "vocoder": vocoding}
+        return Speech(waveform.astype(np.float32), SAMPLE_RATE, mel, timings)
