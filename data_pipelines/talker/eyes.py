@@ -9,7 +9,7 @@ from data_pipelines.talker.surface import soft
 
 def eyes(picture: np.ndarray, who: Identity, x: np.ndarray, y: np.ndarray, openness: float) -> None:
     """Draws both eyes into the picture [H, W, 3] in place; openness 0 closed to 1 open."""
-    half = 9.6 * (0.55 + 0.45 * who.eye_size)
+    half = 9.1 * (0.55 + 0.45 * who.eye_size)
     along = (np.abs(x) - who.eye_distance) / half  # -1 inner corner, 1 outer
     arch = np.clip(1 - along**2, 0, 1)
     tilt = -0.9 * along  # the outer corner lies a little higher

@@ -76,25 +76,31 @@ def frames(
     left = (width - 360 * zoom) / 2  # a wider or narrower picture keeps the scene in its middle
     puppet = Puppet(who, scene)
     behind, front, cover = wall(who, scene, size, rng), *clothes(who, scene, size, zoom, left)
+    hem = int(np.argmax(cover.any(axis=(1, 2))))  # the first row that clothes cover
     noise = rng.standard_normal((height + 32, width + 32, 3), np.float32) * scene.noise
     for index in range(len(track)):
         picture = puppet.frame(shape_at(track, index), float(motion.lids[index]))
         centre = motion.centre[index] * zoom + (left, 0)
-        posed = _pose(picture, centre, motion.scale[index] * zoom, motion.roll[index], size)
-        image = behind + (posed[..., :3] - behind) * posed[..., 3:] / 255
-        image += (front - image) * cover
-        image *= motion.gain[index]
+        image = behind.copy()
+        _paste(image, picture, centre, float(motion.scale[index]) * zoom, float(motion.roll[index]))
+        image[hem:] += (front[hem:] - image[hem:]) * cover[hem:]
+        image *= np.float32(motion.gain[index])
         at_y, at_x = rng.integers(0, 32, 2)
         image += noise[at_y : at_y + height, at_x : at_x + width]
         yield np.clip(image + 0.5, 0, 255).astype(np.uint8)
 
 
-def _pose(picture: np.ndarray, centre: np.ndarray, scale: float, roll: float, size: tuple[int, int]) -> np.ndarray:
-    """The head's picture turned, scaled and put in place: float32 [height, width, 4], RGBA in 0..255."""
-    image = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), "RGBA")
+def _paste(image: np.ndarray, picture: np.ndarray, centre: np.ndarray, scale: float, roll: float) -> None:
+    """Lays the head's picture, turned and scaled, over the image [height, width, 3] in 0..255, in place."""
+    height, width = image.shape[:2]
+    reach = scale * (-CANVAS.left + abs(CANVAS.top * np.sin(roll)))  # columns that the canvas can touch
+    left, right = max(0, int(centre[0] - reach)), min(width, int(centre[0] + reach) + 1)
     ratio = CANVAS.resolution / scale  # canvas pixels to a picture pixel
     cos, sin = ratio * np.cos(roll), ratio * np.sin(roll)
     x0, y0 = -CANVAS.left * CANVAS.resolution, -CANVAS.top * CANVAS.resolution
-    matrix = (cos, sin, x0 - cos * centre[0] - sin * centre[1], -sin, cos, y0 + sin * centre[0] - cos * centre[1])
-    warped = image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
-    return np.asarray(warped).astype(np.float32)
+    dx, dy = left - centre[0], -centre[1]
+    matrix = (cos, sin, x0 + cos * dx + sin * dy, -sin, cos, y0 - sin * dx + cos * dy)
+    head = Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), "RGBA")
+    posed = np.asarray(head.transform((right - left, height), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC))
+    part = image[:, left:right]
+    part += (posed[..., :3] - part) * (posed[..., 3:] * np.float32(1 / 255))

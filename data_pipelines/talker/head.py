@@ -4,12 +4,13 @@ import dataclasses
 import functools
 
 import numpy as np
+from scipy import ndimage
 
 from data_pipelines.talker import paint
 from data_pipelines.talker.eyes import eyes
 from data_pipelines.talker.identities import Identity
 from data_pipelines.talker.scene import Light
-from data_pipelines.talker.surface import Canvas, depth, half_width, inside, normals, soft
+from data_pipelines.talker.surface import Canvas, bump, depth, half_width, inside, normals
 
 CANVAS = Canvas(left=-85.0, top=-112.0, resolution=1.5, width=255, height=372)
 EYE_WINDOW = CANVAS.window(-38, -14, 38, 10)
@@ -53,12 +54,12 @@ def paint_head(who: Identity) -> Head:
     front = paint.front_hair(who, x, y)
     lids = tuple(_lid(albedo, hair, front, who, level / (EYE_LEVELS - 1)) for level in range(EYE_LEVELS))
     albedo[EYE_WINDOW] = lids[-1]
-    shadow = np.clip(paint.ndimage.gaussian_filter(front, 4) * 1.1 - front, 0, 1)
+    shadow = np.clip(ndimage.gaussian_filter(front, 4) * 1.1 - front, 0, 1)
     albedo *= (1 - 0.42 * shadow * face)[..., None]
     paint.over(albedo, hair, front)
     alpha = np.clip(np.max([back, throat, ear, face, front], axis=0), 0, 1)
     normal = _normals(who, x, y, face, front)
-    gloss = face * (1 - front) * (0.6 + 0.8 * paint.bump(x, y, (0, who.nose_length - 6), (5, 12))) + 0.25 * front
+    gloss = face * (1 - front) * (0.6 + 0.8 * bump(x, y, (0, who.nose_length - 6), (5, 12))) + 0.25 * front
     return Head(albedo, alpha, normal, gloss.astype(np.float32), lids)
 
 
@@ -93,6 +94,3 @@ def lit(albedo: np.ndarray, normal: np.ndarray, gloss: np.ndarray, light: Light)
     shine = np.clip(normal @ (halfway / np.linalg.norm(halfway)), 0, 1) ** 24 * gloss * light.gloss
     tint = np.stack([shade**0.88, shade, shade**1.06], axis=-1)
     return (albedo * tint + shine[..., None]).astype(np.float32)
-
-
-__all__ = ["CANVAS", "EYE_LEVELS", "EYE_WINDOW", "Head", "lit", "paint_head", "soft"]

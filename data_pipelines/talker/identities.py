@@ -146,7 +146,7 @@ def _style(rng: np.random.Generator, female: bool, rank: int) -> dict[str, Any]:
     """Hair, beard and glasses."""
     styles = WOMEN_STYLES if female else MEN_STYLES
     style = styles[rank % len(styles)]
-    long = {"long": 95.0, "bob": 55.0, "parted": 75.0 if female else 0.0, "curly": 45.0 if female else 0.0}
+    long = {"long": 126.0, "bob": 62.0, "parted": 84.0 if female else 0.0, "curly": 52.0 if female else 0.0}
     return {
         "hair_style": style,
         "hair_length": long.get(style, 0.0) + float(rng.uniform(-5, 5)),

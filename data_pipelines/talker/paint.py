@@ -65,7 +65,7 @@ def beard(picture: np.ndarray, who: Identity, x: np.ndarray, y: np.ndarray) -> N
     jaw = soft(y - 30 + 0.0 * x, 24) * soft(np.abs(x) + 0.55 * (y - 20) - 39, 9)
     lip = soft(7 - np.abs(y - (who.nose_length + who.mouth_y) / 2 - 2), 4) * soft(22 - np.abs(x), 6)
     mask = np.clip(np.maximum(jaw, lip) * (0.85 + 0.22 * grain(rng, shape, 0.7)), 0, 1)
-    over(picture, np.array(who.hair) * 0.85, mask * (0.28 if who.beard < 0.9 else 0.30 + 0.45 * who.beard))
+    over(picture, np.array(who.hair) * 0.85, mask * (0.26 if who.beard < 0.9 else 0.58))
 
 
 def ears(picture: np.ndarray, who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -107,52 +107,62 @@ def strands(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (np.array(who.hair, np.float32) * (1 + tone + shine)[..., None]).clip(0, 1).astype(np.float32)
 
 
+def fray(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far hair sticks out of its outline [H, W]: tufts, or curls."""
+    rng = np.random.default_rng(who.texture_seed + 4)
+    shape = np.broadcast_shapes(x.shape, y.shape)
+    if who.hair_style == "curly":
+        return np.clip(1.9 * grain(rng, shape, 4.0) + 0.5 * grain(rng, shape, 1.5), -4, 2.5)
+    tufts = ndimage.gaussian_filter(rng.standard_normal(shape), (6.0, 1.3))
+    amount = {"bald": 0.0, "short": 1.2, "parted": 1.0}.get(who.hair_style, 0.8)
+    return np.clip(amount * tufts / tufts.std(), -3, 2)
+
+
 def hair_outline(who: Identity, y: np.ndarray) -> np.ndarray:
     """Half width of the hair's silhouette above the ears ([H, 1])."""
-    puff = {"curly": 13.0, "bald": 0.8, "short": 4.0}.get(who.hair_style, 6.5)
-    top = -93.5 - 0.9 * puff
-    up = np.clip((-10 - y) / (-10 - top), 0, 1)
-    width = (who.face_width + puff * 0.8) * np.clip(1 - up**2.5, 0, 1) ** 0.5
-    if who.hair_style == "curly":
-        width = width + np.where(width > 1, 1.2 * np.sin(0.55 * y) + 0.8 * np.sin(1.13 * y + 1), 0)
-    return width
+    puff = {"curly": 9.0, "bald": 0.8, "short": 4.0}.get(who.hair_style, 6.5)
+    up = np.clip((-10 - y) / (80 + 0.9 * puff), 0, 1)
+    return (who.face_width + puff * 0.8) * np.clip(1 - up**3.0, 0, 1) ** 0.5
 
 
 def front_hair(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mask of the hair that lies over skull and temples."""
     side = np.abs(x) / who.face_width
     line = {
-        "short": -54 + 20 * side**4 + 1.5 * np.sin(0.9 * x),
+        "short": -54 + 20 * side**4,
         "parted": -58 + 16 * np.exp(-(((x - 26) / 17) ** 2)) * who.female + 24 * side**4 + 0.10 * x,
         "long": -62 + 34 * side**2.2,
-        "bob": -40 + 6 * side**2 + 1.2 * np.sin(1.1 * x),
-        "curly": -56 + 18 * side**3 + 2.0 * np.sin(0.45 * x),
+        "bob": -40 + 6 * side**2,
+        "curly": -56 + 18 * side**3,
         "bald": -140 + 0 * x,
     }[who.hair_style]
-    cap = soft(line - y, 2.5)
-    inner = half_width(who, y) * (0.90 if who.hair_length > 20 else 0.955)
-    low = who.hair_length if who.hair_length > 20 else (14.0 if not who.female else 5.0)
+    rough = fray(who, x, y)
+    cap = soft(line - y + 1.6 * rough, 2.5)
+    long = who.hair_length > 20
+    inner = np.maximum(half_width(who, y), 0.85 * who.face_width * (y > 20)) * (0.90 if long else 0.955)
+    low = who.hair_length if long else (5.0 if who.female else 14.0)
     high = -38.0 if who.hair_style == "bald" else -140.0
-    sides = soft(np.abs(x) - inner - 1.5 * np.sin(0.12 * y), 2.0) * soft(low - y, 6) * soft(y - high, 8)
+    sides = soft(np.abs(x) - inner - 1.5 * np.sin(0.12 * y), 2.0) * soft(low - y + rough, 6) * soft(y - high, 8)
     outline = np.where(y < -9, hair_outline(who, y), _lock_width(who, y))
-    return np.maximum(cap, sides) * inside(x, y, outline, 1.6)
+    return np.maximum(cap, sides) * inside(x, y, outline, 1.6, rough)
 
 
 def back_hair(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mask of the hair that falls behind neck and shoulders."""
     if who.hair_length <= 20:
         return np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
-    width = _lock_width(who, y)
-    return soft(width - np.abs(x), 1.6) * soft(who.hair_length - y + 0.004 * x**2, 8) * soft(y + 30, 4)
+    rough = fray(who, x, y)
+    return soft(_lock_width(who, y) - np.abs(x) + rough, 1.6) * soft(who.hair_length - y + rough, 5) * soft(y + 30, 4)
 
 
 def _lock_width(who: Identity, y: np.ndarray) -> np.ndarray:
-    """Half width of the hair below the temples."""
+    """Half width of the hair below the temples; it rounds off towards its ends."""
     start = float(hair_outline(who, np.array([[-10.0]]))[0, 0])
     if who.hair_length <= 20:
         return start - 0.10 * np.clip(y + 10, 0, None)
-    swing = 9 if who.hair_length > 60 else 5
-    return start + swing * np.sin(np.clip((y + 10) / (who.hair_length + 10), 0, 1) * 2.2)
+    down = np.clip((y + 10) / (who.hair_length + 10), 0, 1)
+    swing = 10 if who.hair_length > 60 else 6
+    return (start + swing * np.sin(2.2 * down)) * (1 - down**8) ** 0.5
 
 
 def glasses(picture: np.ndarray, who: Identity, x: np.ndarray, y: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_pipelines.talker.identities import Identity
 
-CROWN = -92.0  # y of the bare skull's top
+CROWN = -90.0  # y of the bare skull's top
 _BROADEST = 2.0  # y where the face is widest
 
 
@@ -63,18 +63,20 @@ def half_width(who: Identity, y: np.ndarray) -> np.ndarray:
     """Half the face's width at height `y`, 0 beyond crown and chin."""
     below = np.clip((y - _BROADEST) / (who.chin - _BROADEST), 0, 1)
     above = np.clip((_BROADEST - y) / (_BROADEST - CROWN), 0, 1)
-    return who.face_width * np.sqrt(np.clip(1 - below**who.jaw, 0, 1)) * np.sqrt(np.clip(1 - above**2.6, 0, 1))
+    return who.face_width * np.sqrt(np.clip(1 - below**who.jaw, 0, 1)) * np.sqrt(np.clip(1 - above**3.1, 0, 1))
 
 
-def inside(x: np.ndarray, y: np.ndarray, width: np.ndarray, edge: float = 1.2) -> np.ndarray:
-    """Soft mask of |x| < width(y); `width` is a function of y sampled on it ([height, 1])."""
+def inside(
+    x: np.ndarray, y: np.ndarray, width: np.ndarray, edge: float = 1.2, rough: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """Soft mask of |x| < width(y); `width` is a function of y sampled on it ([height, 1]), `rough` frays the edge."""
     slope = np.gradient(width[:, 0], y[:, 0])[:, None]
-    return soft((width - np.abs(x)) / np.sqrt(1 + slope**2), edge) * (width > edge)
+    return soft((width - np.abs(x)) / np.sqrt(1 + slope**2) + rough, edge) * (width > edge)
 
 
 def depth(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Height of the face towards the camera, in units; the lips are not part of it (mouth.py draws them)."""
-    width = np.maximum(half_width(who, y), 1.0)
+    width = np.hypot(half_width(who, y), 0.45 * who.face_width)  # so that crown and chin are round, not ridges
     z = 46 * np.sqrt(np.clip(1 - np.abs(x / width) ** 2.3, 0.02, 1)) + 16 * np.sqrt(
         np.clip(1 - np.abs((y - 8) / 108) ** 2.2, 0.02, 1)
     )
@@ -85,7 +87,7 @@ def depth(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     z = z + 4.0 * both(x, y, (33, 25), (14, 11)) - 2.5 * both(x, y, (38, 52), (11, 15))  # cheekbone, hollow
     along = np.clip((y + 8) / (nose + 8), 0, 1)  # the nose's ridge grows and widens from root to tip
     ridge = (2.5 + 12 * along**1.3) * soft(nose + 1 - y, 9) * soft(y + 14, 14)
-    z = z + ridge * np.exp(-(np.abs(x / (4.2 + 0.30 * who.nose_width * along)) ** 2.2))
+    z = z + ridge * np.exp(-(np.abs(x / (4.8 + 0.30 * who.nose_width * along)) ** 2.0))
     z = z + 5.0 * bump(x, y, (0, nose - 5), (6.0, 5.5))  # tip
     z = z + 5.5 * both(x, y, (who.nose_width - 1.2, nose - 4), (3.4, 4.2))  # wings
     z = z + 4.5 * bump(x, y, (0, mouth + 1), (24, 15))  # the teeth's arch
