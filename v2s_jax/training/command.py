@@ -1,11 +1,14 @@
 """`v2s-jax train`: an experiment's config file, overridden on the command line, into a workdir."""
 
 import argparse
+import difflib
 import os
+import runpy
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
+from flax import traverse_util
 from ml_collections import ConfigDict, config_flags
 
 from v2s_jax.errors import V2SError
@@ -57,30 +60,49 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
     """The locked config of an experiment file with overrides.
 
     Args:
-        path: a Python file with `get_config() -> ConfigDict`; `FILE:ARGUMENT` passes it an argument.
+        path: a Python file with `get_config() -> ConfigDict`.
         overrides: `--config.a.b=value`; values are checked against the type of the default.
 
     Raises:
         V2SError: no such file, it is broken, or an override names an unknown setting or has a bad value.
     """
-    if not os.path.isfile(str(path).split(":")[0]):
-        raise V2SError(
-            f"The config file {path} does not exist: give the path of an experiment file such as those in configs/."
-        )
-    values = flags.FlagValues()
-    argv = ["train", f"--config={path}", *overrides]
-    config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values, sys_argv=argv)
+    config = _run_file(path)
+    known = [".".join(keys) for keys in traverse_util.flatten_dict(config.to_dict(), keep_empty_nodes=True)]
+    for override in overrides:
+        name = override.removeprefix("--config.").partition("=")[0]
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
+            raise V2SError(f"{path} has no setting {name}; {hint}")
+    values, argv = flags.FlagValues(), ["train", *overrides]
     try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         values(argv)
-    except (AttributeError, KeyError) as error:
-        raise V2SError(f"Unknown setting in {' '.join(overrides)} for {path}: {_first_line(error)}") from error
     except (flags.Error, ValueError, TypeError) as error:
-        raise V2SError(f"Bad setting for {path}: {_first_line(error)}") from error
+        raise V2SError(f"A setting does not fit {path}: {_first_line(error)}.") from error
     return values.config
 
 
+def _run_file(path: str | os.PathLike) -> ConfigDict:
+    """Runs `get_config` of a file (not by config_flags' own loader, which uses an import call that Python removes)."""
+    if not os.path.isfile(path):
+        raise V2SError(f"The config file {path} does not exist: give an experiment file such as those in configs/.")
+    try:
+        config = runpy.run_path(str(path))["get_config"]()
+    except KeyError as error:
+        raise V2SError(
+            f"The config file {path} has no function get_config (or it failed on the key {error})."
+        ) from error
+    except Exception as error:  # whatever a file of the user's raises is a mistake in that file
+        raise V2SError(f"The config file {path} failed: {type(error).__name__}: {_first_line(error)}.") from error
+    if not isinstance(config, ConfigDict):
+        raise V2SError(f"get_config() in {path} must return an ml_collections ConfigDict, not {type(config).__name__}.")
+    return config.lock()
+
+
 def _first_line(error: Exception) -> str:
-    return str(error.args[0] if error.args else error).strip().splitlines()[0]
+    lines = str(error.args[0] if error.args else error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def run(args: argparse.Namespace) -> int:

@@ -81,15 +81,19 @@ class Run:
 
         # State: shapes first, so that a resumed run makes no weights it throws away
         dtype = compute_dtype(config.precision)
-        self.system = nnx.eval_shape(lambda: build(config.system, nnx.Rngs(0), dtype))
+
+        def fresh(key: jax.Array) -> Any:
+            return build(config.system, nnx.Rngs(key), dtype)
+
+        key = jax.random.key(config.seed)
+        self.system = nnx.eval_shape(lambda: fresh(key))
         rules = choose_rules(self.system.stages(), config.train.stage, config.train.rules)
         self.players = make_players(self.system, rules, config)
 
         def initial(key: jax.Array) -> State:
-            fresh = build(config.system, nnx.Rngs(jax.random.fold_in(key, 0)), dtype)
-            return create_state(fresh, self.players, config.ema.decay, jax.random.fold_in(key, 1))
+            system = fresh(jax.random.fold_in(key, 0))
+            return create_state(system, self.players, config.ema.decay, jax.random.fold_in(key, 1))
 
-        key = jax.random.key(config.seed)
         shapes = jax.eval_shape(initial, key)
         self.shardings = mesh.state_shardings(shapes, self.players, self.mesh, config.mesh)
 
@@ -158,9 +162,9 @@ class Run:
             self.progress.advance()
             if step == self.start + 1:
                 self.first_step(step)
-            if self.due(step, self.config.validation.every) and self.validation is not None:
+            if self.validation is not None and self.due(step, self.config.validation.every):
                 self.note(self.metrics.flush())
-                self.validate(step)
+                self.validate(step, self.validation)
             elif self.due(step, config.save_every):
                 self.save(step)
         return self.finish(step, interrupt)
@@ -213,7 +217,7 @@ class Run:
             del means["finite"]
             self.writers.scalars(step, means | self.progress.report(step, means))
 
-    def validate(self, step: int) -> None:
+    def validate(self, step: int, loader: Loader) -> None:
         """Measures on the validation split, keeps the best and saves."""
         before = time.perf_counter()
         metrics, clips = validate.validate(
@@ -221,7 +225,7 @@ class Run:
             self.synthesize,
             evaluation_params(self.state),
             self.state["stats"],
-            self.validation.epoch(),
+            loader.epoch(),
             lambda batch: mesh.put_batch(batch, self.rows),
             self.system.kind,
             self.config.validation,

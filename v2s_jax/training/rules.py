@@ -9,7 +9,7 @@ matched by exactly one rule. Actions:
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from v2s_jax.errors import V2SError
@@ -42,13 +42,26 @@ def parse_action(action: str | float) -> Action:
     raise V2SError(f'Training rule action {action!r} is not "train", "train:PLAYER", "frozen" or a positive number.')
 
 
+def parse_rule(rule: Sequence) -> tuple[str, re.Pattern, Action]:
+    """Reads one (regex, action).
+
+    Raises:
+        V2SError: it is no such pair.
+    """
+    try:
+        pattern, action = rule
+        return pattern, re.compile(pattern), parse_action(action)
+    except (TypeError, ValueError, re.error) as error:
+        raise V2SError(f"Training rule {rule!r} is not a pair of a regex and an action ({error}).") from error
+
+
 def assign(rules: Rules, paths: Iterable[str]) -> dict[str, Action]:
     """The action of every path.
 
     Raises:
         V2SError: paths covered by no rule or by several, all listed at once.
     """
-    parsed = [(pattern, re.compile(pattern), parse_action(action)) for pattern, action in rules]
+    parsed = [parse_rule(rule) for rule in rules]
     actions, offenders = {}, []
     for path in paths:
         matching = [(pattern, action) for pattern, regex, action in parsed if regex.fullmatch(path)]
@@ -65,7 +78,7 @@ def assign(rules: Rules, paths: Iterable[str]) -> dict[str, Action]:
     return actions
 
 
-def choose_rules(stages: dict[str, Rules], stage: str, override: Rules = ()) -> Rules:
+def choose_rules(stages: Mapping[str, Rules], stage: str, override: Rules = ()) -> Rules:
     """The rules of the config if it has any, else those of the named stage of the system.
 
     Args:

@@ -41,7 +41,7 @@ def split_system(system: nnx.Module) -> tuple[nnx.GraphDef, Tree, Tree]:
     Raises:
         ValueError: the system keeps random state; its modules must take `rngs` when called.
     """
-    graphdef, random, params, stats = nnx.split(system, nnx.RngState, nnx.Param, ...)
+    graphdef, random, params, stats = nnx.split(system, nnx.RngState, nnx.Param, ...)  # type: ignore[misc]
     if len(random):
         raise ValueError(f"modules of a system must not keep rngs: {', '.join(flatten(nnx.to_pure_dict(random)))}")
     return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)

@@ -58,7 +58,8 @@ def validate(
         Metrics `val/NAME`, with `val/stoi` and `val/estoi` when a clip could be scored, and the clips to show.
     """
     sums: dict[str, float] = {}
-    rows, spoken, key = 0, [], jax.random.key(0)
+    spoken: list[tuple[np.ndarray, np.ndarray]] = []
+    rows, key = 0, jax.random.key(0)
     for number, batch in enumerate(batches):
         valid = int((np.asarray(batch.length) > 0).sum())
         on_device, batch_key = put(batch), jax.random.fold_in(key, number)
