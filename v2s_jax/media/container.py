@@ -51,6 +51,10 @@ def open_container(path: str | os.PathLike) -> Iterator[Any]:
                 av.open(file, metadata_errors="replace", options={"protocol_whitelist": "none"})
             )
         except (av.error.FFmpegError, ValueError) as error:
+            if _lacks_index(path):
+                raise BadClip(
+                    f"{path}: the index of this mp4 is missing, the file was cut short; copy or record it again"
+                ) from error
             raise BadClip(
                 f"{path}: not a media file that can be decoded ({_reason(error)}); expected a video (mp4, mkv, mpg)"
             ) from error
@@ -143,6 +147,21 @@ def decode(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
             damaged += 1
     if damaged:
         problems.append(f"{damaged} damaged {stream.type} packet{'s' if damaged > 1 else ''} passed over")
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a file begins as an mp4 but its chain of boxes ends without a whole `moov` (ISO/IEC 14496-12, 4.2)."""
+    size, place, first = path.stat().st_size, 0, b""
+    with open(path, "rb") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            header = file.read(16)
+            length, name = int.from_bytes(header[:4]), header[4:8]
+            length = int.from_bytes(header[8:16]) if length == 1 else length
+            first, place = first or name, place + length
+            if length < 8 or (name == b"moov" and place <= size):
+                return False
+    return first == b"ftyp"
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ SMALLEST_FACE = 80  # pixels, what dlib's detectors were trained down to
 # alarms this brings are short-lived or weak, and are dropped when tracks are chosen.
 _HOG_THRESHOLD = -0.4
 _LOOK_ABOUT = 5  # pictures from one search of the whole picture to the next while a single face is followed
+_FOLLOWED_FACE = 160  # pixels that a face which is followed is shrunk to if larger; the detector needs half of it
 _POOR = 0.5  # share of a chunk's pictures with a face below which other sizes are tried
 _PROBES = 3  # pictures of a chunk that other sizes are tried on
 _CNN_STRIDE = 8  # missed pictures in a row to one look of the stronger detector; shorter gaps are left to interpolation
@@ -77,7 +78,8 @@ class FaceDetector:
         """Around the last place of a single face if it may be trusted, else in the whole picture."""
         faces: list[Face] = []
         if self._followed is not None and self._countdown > 0:
-            faces = self._hog(picture, scale, around(picture, self._followed.box))
+            width = self._followed.box[2] - self._followed.box[0]
+            faces = self._hog(picture, min(scale, _FOLLOWED_FACE / width), around(picture, self._followed.box))
             self._countdown -= 1
         if len(faces) != 1:
             faces = self._hog(picture, scale)
@@ -111,7 +113,7 @@ class FaceDetector:
         return _filled(found, dict(zip(missed, again, strict=True)))
 
     def _stronger(self, pictures, found: list[list[Face]]) -> list[list[Face]]:
-        more = {}
+        more: dict[int, list[Face]] = {}
         for run in _runs([not faces for faces in found]):
             for index in run[_CNN_STRIDE // 2 :: _CNN_STRIDE] if len(run) >= _CNN_STRIDE else []:
                 if self._credit <= 0:
