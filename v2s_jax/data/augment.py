@@ -22,8 +22,8 @@ class Augment:
     """
 
     crop: bool = True
-    flip: float = 0.5
-    mask_seconds: float = 0.4
+    flip: float | int = 0.5
+    mask_seconds: float | int = 0.4
 
 
 NO_AUGMENT = Augment(crop=False, flip=0.0, mask_seconds=0.0)

@@ -18,13 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--speakers", type=lambda names: tuple(names.split(",")), metavar="A,B", help="only these")
     parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of each split")
+    parser.add_argument("--clips-per-speaker", type=_positive, metavar="N", help="how many clips talker makes of each")
     parser.add_argument("--face", type=int, metavar="N", help="which face to follow where there are several")
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give a clip up after this")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepares, prints the summary, and returns 3 when some clips were skipped."""
-    options = Options(args.jobs, args.speakers, args.limit, args.face, args.timeout)
+    options = Options(
+        jobs=args.jobs,
+        speakers=args.speakers,
+        limit=args.limit,
+        clips_per_speaker=args.clips_per_speaker,
+        face=args.face,
+        timeout=args.timeout,
+    )
     summary = prepare(find_corpus(args.corpus), args.source, args.out, options)
     print(summary)
     return 3 if summary.skipped else 0

@@ -58,8 +58,16 @@ class Corpus(abc.ABC):
             V2SError: `source` does not have the corpus's layout.
         """
 
-    def make_source(self, folder: Path) -> None:
-        """Creates a tree for `clips` in `folder`; only for corpora that are made, not recorded.
+    def make_source(
+        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None
+    ) -> None:
+        """Creates a tree for `clips`; only for corpora that are made, not recorded.
+
+        Args:
+            folder: where; whole clips of an interrupted attempt may be in it and are to be kept.
+            jobs: processes to use.
+            speakers: only these; all when None.
+            clips_per_speaker: how many; the corpus's default when None.
 
         Raises:
             V2SError: the corpus has to be given by the user.

@@ -100,18 +100,20 @@ def read_metadata(folder: str | PathLike[str]) -> Metadata:
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
         version = values["schema_version"]
+        if version == SCHEMA_VERSION:
+            return Metadata(values["corpus"], {name: _split(split) for name, split in values["splits"].items()})
     except (FileNotFoundError, NotADirectoryError) as error:
         raise V2SError(
             f"{folder} is not a prepared data set (it has no {METADATA_FILE}); make or finish it with v2s-jax prepare"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise V2SError(f"{path} cannot be read ({error}); prepare the data set again") from error
-    if version != SCHEMA_VERSION:
-        raise V2SError(
-            f"{folder} has records of schema version {version}, but this v2s_jax reads version {SCHEMA_VERSION}; "
-            "prepare the data set again"
-        )
-    splits = {name: Split(**split) for name, split in values["splits"].items()}
-    for split in splits.values():
-        split.shards = [(name, count) for name, count in split.shards]
-    return Metadata(values["corpus"], splits)
+        raise V2SError(f"{path} is damaged ({error!r}); prepare the data set again") from error
+    raise V2SError(
+        f"{folder} has records of schema version {version}, but this v2s_jax reads version {SCHEMA_VERSION}; "
+        "prepare the data set again"
+    )
+
+
+def _split(values: dict[str, Any]) -> Split:
+    """From JSON, which has no tuples."""
+    return Split(**values | {"shards": [(name, count) for name, count in values["shards"]]})

@@ -39,6 +39,7 @@ class Options:
         jobs: processes.
         speakers: only these; all when None.
         limit: at most so many clips of each split.
+        clips_per_speaker: how many to make, for a corpus that makes its clips; its default when None.
         face: which face track to follow; the steadiest largest one when None.
         timeout: seconds after which a clip is given up.
     """
@@ -46,6 +47,7 @@ class Options:
     jobs: int = 1
     speakers: tuple[str, ...] | None = None
     limit: int | None = None
+    clips_per_speaker: int | None = None
     face: int | None = None
     timeout: float = 3600.0
 
@@ -80,9 +82,8 @@ def prepare(corpus: Corpus, source: Path | None, out: Path, options: Options = O
         if source is None:
             if finished:  # by this same corpus's own making
                 return _nothing_to_do(out, read_skipped(out))
-            source = out / STAGING / "source"
-            if not source.exists():
-                _make_source(corpus, source)
+            source = out / STAGING / f"source_{options.clips_per_speaker}"
+            corpus.make_source(source, options.jobs, options.speakers, options.clips_per_speaker)
         specs = select(list(corpus.clips(source)), options.speakers, options.limit)
         if finished:
             return _check_same(out, specs)
@@ -189,15 +190,6 @@ def read_skipped(out: Path) -> list[Skipped]:
     """The clips that a finished data set could not use."""
     path = out / SKIPPED_FILE
     return [Skipped(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _make_source(corpus: Corpus, folder: Path) -> None:
-    """Lets the corpus make its clips; an interrupted attempt leaves nothing under the final name."""
-    unfinished = folder.with_name("source.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    corpus.make_source(unfinished)
-    os.replace(unfinished, folder)
 
 
 @contextlib.contextmanager

@@ -32,12 +32,12 @@ class Record:
         confidence: the face detector's mean score.
         mouth: grey mouth crops, 0-255.
         face: aligned RGB identity crops, 0-255.
-        audio: waveform in [-1, 1] at 16 kHz.
-        units: discrete speech units at 50 Hz.
+        audio: waveform in [-1, 1] at 16 kHz, 640 T samples.
+        units: discrete speech units at 50 Hz, 2 T of them.
         text_tokens: ids of the text's tokens.
         speaker_embedding: L2-normalised speaker vector.
-        pitch: F0 in Hz at 100 Hz, 0 where unvoiced.
-        energy: log frame energy at 100 Hz.
+        pitch: F0 in Hz at 100 Hz, 4 T values, 0 where unvoiced.
+        energy: log frame energy at 100 Hz, 4 T values.
     """
 
     id: str
@@ -51,12 +51,12 @@ class Record:
     confidence: float = 0.0
     mouth: UInt8[np.ndarray, "T 96 96"] | None = None
     face: UInt8[np.ndarray, "K 112 112 3"] | None = None
-    audio: Float[np.ndarray, "640*T"] | None = None
-    units: Int[np.ndarray, "2*T"] | None = None
+    audio: Float[np.ndarray, "samples"] | None = None
+    units: Int[np.ndarray, "units"] | None = None
     text_tokens: Int[np.ndarray, "n"] | None = None
     speaker_embedding: Float[np.ndarray, "256"] | None = None
-    pitch: Float[np.ndarray, "4*T"] | None = None
-    energy: Float[np.ndarray, "4*T"] | None = None
+    pitch: Float[np.ndarray, "mels"] | None = None
+    energy: Float[np.ndarray, "mels"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
