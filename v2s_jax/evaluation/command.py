@@ -1,0 +1,84 @@
+"""`v2s-jax evaluate`: the metrics table, its JSON and a report to look at and listen to."""
+
+import argparse
+from pathlib import Path
+
+from v2s_jax.errors import V2SError
+from v2s_jax.evaluation.metrics import METRICS
+from v2s_jax.evaluation.pairs import find_pairs
+from v2s_jax.evaluation.report import write_report
+from v2s_jax.evaluation.scoring import evaluate
+from v2s_jax.evaluation.table import text_table
+
+HELP = "score generated speech beside the real recordings: a table, JSON and an HTML report"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's options."""
+    parser.add_argument("generated", nargs="?", type=Path, metavar="GENERATED_DIR", help="folder of generated speech")
+    parser.add_argument("--reference", type=Path, metavar="DIR", help="folder of the real recordings (wavs or clips)")
+    parser.add_argument("--model", metavar="NAME-OR-PATH", help="instead: speak a data set with this model first")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the prepared data set to speak")
+    parser.add_argument("--split", default="test", help="its split (default: %(default)s)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of the split, evenly spread")
+    parser.add_argument(
+        "--out", type=Path, default=Path("evaluation_out"), metavar="DIR", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--grammar", metavar="grid|free|FILE", help="what the recogniser may hear (default: grid if all texts are)"
+    )
+    parser.add_argument(
+        "--metrics", type=lambda names: names.split(","), metavar="A,B", help=f"of {','.join(m.name for m in METRICS)}"
+    )
+    parser.add_argument("--ceiling", action="store_true", help="also score Griffin-Lim of the recording's own mel")
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--report-clips", type=_positive, default=24, metavar="N", help="clips shown (default: 24)")
+    parser.add_argument(
+        "--figure", type=Path, action="append", default=[], metavar="FILE", help="a picture for the report; repeatable"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the table, writes `evaluation.json` and `report.html`; returns 3 when some clips could not be scored."""
+    by_folder, by_model = args.generated is not None, args.model is not None
+    if by_folder == by_model or (args.reference if by_model else args.data) is not None:
+        raise V2SError("evaluate needs either GENERATED_DIR --reference DIR, or --model NAME-OR-PATH --data DIR")
+    if (args.reference if by_folder else args.data) is None:
+        raise V2SError(f"evaluate needs {'--reference DIR' if by_folder else '--data DIR'} as well")
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise V2SError(f"{args.out} cannot be made ({error.strerror}); name another folder by --out") from error
+    if by_folder:
+        pairs, failures = find_pairs(args.generated, args.reference)
+        about = {"generated": str(args.generated), "recordings": str(args.reference)}
+    else:
+        from v2s_jax.evaluation.split import synthesize_split  # the whole model stack, for this mode alone
+
+        pairs, failures = synthesize_split(args.model, args.data, args.split, args.out, args.limit)
+        about = {"model": args.model, "data": str(args.data), "split": args.split}
+    evaluation = evaluate(
+        pairs,
+        names=args.metrics,
+        grammar=args.grammar,
+        ceiling=args.ceiling,
+        jobs=args.jobs,
+        about=about,
+        failures=failures,
+    )
+    evaluation.write_json(args.out / "evaluation.json")
+    write_report(args.out / "report.html", evaluation, pairs, args.report_clips, args.figure)
+    print(text_table(evaluation))
+    for note in evaluation.notes:
+        print(note)
+    for name, reason in evaluation.failures.items():
+        print(f"not scored: {name} ({reason})")
+    print(f"wrote {args.out / 'evaluation.json'} and {args.out / 'report.html'}")
+    return 3 if evaluation.failures else 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
