@@ -88,7 +88,7 @@ class FaceDetector:
         return faces
 
     def _hog(self, picture: np.ndarray, scale: float, window: tuple[slice, slice] | None = None) -> list[Face]:
-        part = picture if window is None else np.ascontiguousarray(picture[window])
+        part = picture if window is None else picture[window]
         shift = (0, 0) if window is None else (window[1].start, window[0].start)
         boxes, scores, _ = hog_detector().run(_scaled(part, scale), 0, _HOG_THRESHOLD)
         return [self._face(picture, box, score, scale, shift) for box, score in zip(boxes, scores, strict=True)]
@@ -159,6 +159,7 @@ def _scaled(picture: np.ndarray, scale: float) -> np.ndarray:
 
     height, width = picture.shape[:2]
     size = max(1, round(height * scale)), max(1, round(width * scale))
+    picture = np.ascontiguousarray(picture)  # dlib takes no views
     return picture if size == (height, width) else dlib.resize_image(picture, rows=size[0], cols=size[1])
 
 
