@@ -77,7 +77,7 @@ def prepare(corpus: Corpus, source: Path | None, out: Path, options: Options = O
     Raises:
         V2SError: the source has no clips, none could be used, or `out` cannot be written or holds another data set.
     """
-    with _writing_to(out), _locked(out):
+    with writing_to(out), _locked(out):
         finished = (out / METADATA_FILE).exists()
         if source is None:
             if finished:  # by this same corpus's own making
@@ -206,7 +206,7 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _writing_to(out: Path) -> Iterator[None]:
+def writing_to(out: Path) -> Iterator[None]:
     """Turns what can go wrong while writing `out` into one sentence."""
     try:
         out.mkdir(parents=True, exist_ok=True)
