@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import SAMPLE_RATE
 from v2s_jax.data.schema import Record
-from v2s_jax.errors import V2SError
+from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.features.mel import log_mel
 from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.synthesis.defaults import synthesis_config
@@ -104,8 +104,7 @@ class Synthesizer:
             speaker: L2-normalised speaker embedding, for systems that take one.
 
         Raises:
-            BadClip: the clip cannot be used.
-            V2SError: the system needs what was not given.
+            BadClip: the clip cannot be used, or lacks what the system needs.
         """
         start = time.perf_counter()
         loaded = clip if isinstance(clip, Clip) else load_clip(clip, face=face, audio=False)
@@ -162,7 +161,7 @@ class Synthesizer:
         absent = {field for field, value in given.items() if value is None or not len(value)}
         missing = sorted(absent & self.network.fields)
         if missing:
-            raise V2SError(
+            raise BadClip(
                 f"{name}: has no {' and no '.join(missing)}, which the {self.config.system.name} model needs; "
                 "add it or use a model that does without"
             )
@@ -171,7 +170,7 @@ class Synthesizer:
         """Joins the windows of one clip and makes them heard."""
         joined = np.concatenate(list(cross_fade(windows, [output.rows for output in outputs], self.network.rate)))
         if not np.isfinite(joined).all():
-            raise V2SError(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
+            raise BadClip(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
         start = time.perf_counter()
         mel, waveform = (joined, vocode(self.vocoder, joined)) if self.kind == "mel" else (log_mel(joined), joined)
         vocoding = time.perf_counter() - start

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH
 from v2s_jax.errors import V2SError
+from v2s_jax.features.mel import LOG_CEILING
 from v2s_jax.synthesis.windows import Window, cross_fade
 
 # In mel frames, 100 to the second.
@@ -41,7 +42,8 @@ class GriffinLim:
         """The waveform, n = 160 m."""
         from v2s_jax.features.griffin_lim import griffin_lim
 
-        return griffin_lim(log_mel, self.iterations)
+        # Nothing spoken is louder; without a bound an untrained model's mel would overflow.
+        return griffin_lim(np.minimum(log_mel, 2 * LOG_CEILING), self.iterations)
 
 
 def make_vocoder(config: ConfigDict) -> Vocoder:

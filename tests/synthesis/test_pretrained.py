@@ -1,0 +1,34 @@
+import shutil
+
+import pytest
+
+from v2s_jax.errors import V2SError
+from v2s_jax.synthesis import pretrained
+from v2s_jax.synthesis.pretrained import load_pretrained, locate
+
+
+def test_exported_folder(model):
+    config, system = load_pretrained(model)
+    assert config.system.width == 16 and system.kind == "mel"
+
+
+def test_shipped_names_win_over_folders(model, tmp_path, monkeypatch):
+    shutil.copytree(model, tmp_path / "assets" / "shipped-one")
+    shutil.copytree(model, tmp_path / "here" / "shipped-one")
+    monkeypatch.setattr(pretrained, "assets", lambda: tmp_path / "assets")
+    monkeypatch.chdir(tmp_path / "here")
+    assert locate("shipped-one") == tmp_path / "assets" / "shipped-one"
+    assert locate("./shipped-one") != tmp_path / "assets" / "shipped-one"
+    with pytest.raises(V2SError, match=r"nothing: there is no such model; expected a shipped one \(shipped-one\)"):
+        locate("nothing")
+
+
+def test_folder_without_a_model(tmp_path):
+    with pytest.raises(V2SError, match="no model in this folder"):
+        load_pretrained(tmp_path)
+
+
+def test_workdir_without_a_checkpoint(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(V2SError, match="checkpoint"):
+        load_pretrained(tmp_path)

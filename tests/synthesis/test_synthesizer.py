@@ -1,0 +1,174 @@
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from ml_collections import ConfigDict
+
+from tests.small_model import small_config, small_weights
+from v2s_jax.data.schema import Record
+from v2s_jax.errors import BadClip, V2SError
+from v2s_jax.synthesis.buckets import padded_mouths
+from v2s_jax.synthesis.synthesizer import Synthesizer, real_time_factor
+from v2s_jax.systems.pretrained import assemble
+
+WINDOW, OVERLAP = 40, 20
+
+
+class Echo(nnx.Module):
+    """A system whose output tells of its input: each frame's mean, and that of the frames up to `reach` around."""
+
+    def __init__(self, kind="mel", fields=("mouth",), reach=6):
+        self.kind, self.fields, self.reach = kind, frozenset(fields), reach
+
+    def loss(self, batch, rngs):
+        return jnp.zeros(()), {}
+
+    def stages(self):
+        return {}
+
+    def synthesize(self, batch, rngs, sampler=None):
+        level = batch.mouth.astype(jnp.float32).mean((2, 3)) / 255
+        if "face" in self.fields:
+            level = level + batch.face.astype(jnp.float32).mean((1, 2, 3, 4))[:, None]
+        if "speaker_embedding" in self.fields:
+            level = level + batch.speaker_embedding.sum(1)[:, None]
+        level = jnp.where(jnp.arange(level.shape[1])[None] < batch.length[:, None], level, 0)
+        around = sum(jnp.pad(level, ((0, 0), (k, 0)))[:, : level.shape[1]] for k in range(self.reach + 1))
+        if self.kind == "waveform":
+            return jnp.repeat(around, 640, axis=1) / 10
+        return jnp.repeat(around, 4, axis=1)[..., None] * jnp.ones(80)[None, None]
+
+
+def echo(batch_size=1, **settings):
+    config = ConfigDict({"system": {"name": "echo"}, "synthesis": {"window": WINDOW, "overlap": OVERLAP}})
+    synth = Synthesizer(config, Echo(**settings), batch_size=batch_size)
+    synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
+    return synth
+
+
+def expected(clip, reach=6):
+    level = clip.mouth[:, 4:92, 4:92].mean((1, 2)) / 255
+    return np.convolve(level, np.ones(reach + 1))[: len(level)]
+
+
+@pytest.mark.parametrize("frames", [1, 24, 25, 26, 40, 41, 60, 61, 200])
+def test_windows_and_buckets_change_nothing(make_clip, frames):
+    clip = make_clip(frames)
+    speech = echo()(clip)
+    assert speech.log_mel.shape == (4 * frames, 80)
+    assert speech.waveform.shape == (640 * frames,) and speech.waveform.dtype == np.float32
+    assert speech.sample_rate == 16000 and speech.seconds == frames / 25
+    np.testing.assert_allclose(speech.log_mel[:, 3], np.repeat(expected(clip), 4), atol=1e-5)
+    assert speech.clip is clip
+
+
+def test_waveform_systems(make_clip):
+    clip = make_clip(100)
+    speech = echo(kind="waveform")(clip)
+    np.testing.assert_allclose(speech.waveform, np.repeat(expected(clip), 640) / 10, atol=1e-6)
+    assert speech.log_mel.shape == (400, 80)
+
+
+def test_louder_than_full_scale_is_turned_down_not_clipped(make_clip):
+    wave = echo(kind="waveform", reach=30)(make_clip(30)).waveform
+    assert abs(wave).max() == 1
+    assert len(np.unique(wave)) == 30
+
+
+def test_batch_equals_one_by_one_and_compiles_a_known_number_of_times(make_clip):
+    clips = [make_clip(frames, seed) for seed, frames in enumerate([10, 200, 30, 40, 12, 41])]
+    together, alone = echo(batch_size=4), echo()
+    speeches = together.batch(clips)
+    for speech, clip in zip(speeches, clips, strict=True):
+        np.testing.assert_allclose(speech.log_mel, alone(clip).log_mel, atol=1e-6)
+        assert speech.clip is clip
+    assert together.network.rungs == (25, 38, 40)
+    assert together.network.compilations == alone.network.compilations == 3
+    together.batch(clips[::-1])
+    assert together.network.compilations == 3
+
+
+def test_faces_and_speakers_reach_the_system(make_clip):
+    clip, speaker = make_clip(10), np.full(256, 0.25, np.float32)
+    synth = echo(batch_size=2, fields=("mouth", "face", "speaker_embedding", "audio"), reach=0)
+    mel = synth(clip, speaker=speaker).log_mel
+    np.testing.assert_allclose(mel[::4, 0], expected(clip, 0) + clip.faces.mean() + 64, rtol=1e-5)
+    with pytest.raises(BadClip, match="noise.mp4: has no speaker_embedding"):
+        synth(clip)
+
+
+def test_records(make_clip):
+    clip = make_clip(30)
+    synth = echo()
+    record = Record(id="s1/a", n_frames=30, mouth=clip.mouth)
+    np.testing.assert_array_equal(synth.synthesize_record(record).waveform, synth(clip).waveform)
+    with pytest.raises(V2SError, match="s1/a: .*without its mouth crops"):
+        synth.synthesize_record(Record(id="s1/a", n_frames=30))
+
+
+def test_empty_clip(make_clip):
+    with pytest.raises(BadClip, match="noise.mp4: has no mouth"):
+        echo()(make_clip(0))
+
+
+def test_output_that_is_not_finite(make_clip):
+    synth = echo(fields=("mouth", "speaker_embedding"))
+    with pytest.raises(BadClip, match="not finite"):
+        synth(make_clip(5), speaker=np.full(256, np.nan, np.float32))
+
+
+def test_threads_share_one_synthesizer(make_clip):
+    clips = [make_clip(frames, seed) for seed, frames in enumerate([20, 30, 70, 20, 30, 70])]
+    synth, results = echo(), {}
+
+    def work(index):
+        results[index] = synth(clips[index]).log_mel
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(clips))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, clip in enumerate(clips):
+        np.testing.assert_array_equal(results[index], echo()(clip).log_mel)
+    assert synth.network.compilations == 3
+
+
+def test_padding_does_not_leak_into_a_real_system(make_clip):
+    """The system's own output on exactly the clip's frames, against that from a padded batch with other rows."""
+    config = small_config()
+    system = assemble(config, *small_weights(config), "here")
+    synth = Synthesizer(config, system, batch_size=3)
+    clips = [make_clip(30, 1), make_clip(38, 2)]
+    speeches = synth.batch(clips)
+    alone = jax.jit(lambda batch: system.synthesize(batch))(padded_mouths([clips[0].mouth], 1, 30))[0]
+    np.testing.assert_allclose(speeches[0].log_mel, alone, atol=2e-5)
+    assert synth.network.compilations == 1
+
+
+def test_fingerprint_changes_with_weights_settings_and_seed():
+    config = small_config()
+    params, stats = small_weights(config)
+    prints = {Synthesizer(config, assemble(config, params, stats, "a")).fingerprint() for _ in range(2)}
+    assert len(prints) == 1
+    system = assemble(config, params, stats, "a")
+    prints.add(Synthesizer(config, system, seed=1).fingerprint())
+    config.synthesis.griffin_lim_iterations = 5
+    prints.add(Synthesizer(config, system).fingerprint())
+    params["head"]["bias"] = params["head"]["bias"] + 1
+    prints.add(Synthesizer(config, assemble(config, params, stats, "a")).fingerprint())
+    assert len(prints) == 4
+
+
+def test_real_time_factor_leaves_compilation_out():
+    assert real_time_factor({"compile": 100.0, "network": 1.0, "vocoder": 0.5}, 3.0) == 0.5
+
+
+def test_timings_name_the_stages(make_clip):
+    synth = echo()
+    first, second = synth(make_clip(30)).timings, synth(make_clip(30)).timings
+    assert list(first) == ["compile", "network", "vocoder"]
+    assert list(second) == ["network", "vocoder"]

@@ -1,0 +1,119 @@
+"""`manifest.jsonl`: what became of every clip, a line each, written as soon as it is known."""
+
+import json
+from pathlib import Path
+from typing import IO, Any, Self
+
+from v2s_jax.errors import V2SError
+from v2s_jax.media.atomic import replacing
+from v2s_jax.synthesis.jobs import Job, output_paths
+
+Entry = dict[str, Any]
+NAME, FAILED = "manifest.jsonl", "failed.txt"
+
+
+class Manifest:
+    """The manifest of an output folder, to be used in a `with` block.
+
+    Args:
+        out: the folder.
+        kept: entries of an earlier run that stay.
+
+    Raises:
+        V2SError: it cannot be written.
+    """
+
+    def __init__(self, out: Path, kept: list[Entry]):
+        self.path = out / NAME
+        self.failures: list[tuple[str, str]] = []
+        # Rewritten whole once, then appended to: a run killed in the middle of a line loses that line only.
+        with replacing(self.path) as file:
+            for entry in kept:
+                file.write(_line(entry))
+        try:
+            self._file: IO[bytes] = open(self.path, "ab", buffering=0)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, entry: Entry) -> None:
+        """Appends one entry.
+
+        Raises:
+            V2SError: it cannot be written.
+        """
+        if entry["status"] != "ok":
+            self.failures.append((entry["source"], entry["error"]))
+        try:
+            self._file.write(_line(entry))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def finish(self) -> None:
+        """Writes the clips that failed, with the reason of each, to `failed.txt`; no failure, no file."""
+        path = self.path.with_name(FAILED)
+        if not self.failures:
+            path.unlink(missing_ok=True)
+            return
+        with replacing(path) as file:
+            for source, error in self.failures:
+                file.write(f"{source}\t{error}\n".encode())
+
+    def _unwritable(self, error: OSError) -> V2SError:
+        return V2SError(f"{self.path}: cannot be written ({error.strerror}); check permissions and free space")
+
+
+def done_before(out: Path, jobs: list[Job], wanted: Entry, video: bool) -> dict[str, Entry]:
+    """Entries, by name, of clips that an earlier run finished and that would come out the same.
+
+    Args:
+        out: the output folder.
+        jobs: the clips of this run.
+        wanted: what an entry must agree with, such as the model's fingerprint.
+        video: whether the mp4 must be there as well.
+    """
+    found = {entry["id"]: entry for entry in _read(out / NAME)}
+    done = {}
+    for job in jobs:
+        entry = found.get(job.name, {})
+        outputs = output_paths(out, job.name)[: 2 if video else 1]
+        asked = {"status": "ok"} | wanted | source_facts(job)
+        if all(entry.get(key) == value for key, value in asked.items()) and all(path.is_file() for path in outputs):
+            done[job.name] = entry
+    return done
+
+
+def source_facts(job: Job) -> Entry:
+    """What identifies a clip's file: another size or time of change, and it is spoken again."""
+    facts: Entry = {"id": job.name, "source": str(job.source)}
+    try:
+        stat = job.source.stat()
+    except OSError:
+        return facts
+    return facts | {"source_bytes": stat.st_size, "source_changed_ns": stat.st_mtime_ns}
+
+
+def _read(path: Path) -> list[Entry]:
+    """Entries of a manifest; lines that are none (cut off, edited) count as not done."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    entries = []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+            entries.append(entry)
+    return entries
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(entry, ensure_ascii=False).encode() + b"\n"
