@@ -45,7 +45,7 @@ class Checkpoints:
         if best_is not in ("max", "min"):
             raise V2SError(f'train.best_is is {best_is!r}; it must be "max" or "min".')
         self.workdir = Path(workdir).absolute()
-        self._keep, self._sign = keep, 1 if best_is == "max" else -1
+        self._keep, self._best_is = keep, best_is
         self._open()
 
     def _open(self) -> None:
@@ -58,16 +58,11 @@ class Checkpoints:
         )
 
     def _score(self, metrics: dict[str, float]) -> float:
-        return self._sign * metrics["best"]
+        return metrics["best"] if self._best_is == "max" else -metrics["best"]
 
     def steps(self) -> list[int]:
         """Steps that have a complete checkpoint, ascending."""
         return [checkpoint.step for checkpoint in self._checkpointer.checkpoints]
-
-    def best(self) -> int | None:
-        """The step of the best checkpoint; None if none was saved with a metric."""
-        scored = [c for c in self._checkpointer.checkpoints if c.metrics and "best" in c.metrics]
-        return max(scored, key=lambda c: self._score(c.metrics)).step if scored else None
 
     def save(self, step: int, state: State, loop: dict, config: dict, metric: float | None = None) -> str | None:
         """Starts writing a checkpoint; returns once the state is copied, so that it may be donated.
@@ -227,9 +222,9 @@ def read_weights(workdir: str | os.PathLike, best: bool = True) -> tuple[ConfigD
             raise V2SError(f"{workdir} holds no complete checkpoint yet: train until the first one is saved.")
         metadata = checkpointer.metadata(found[-1])
         config = ConfigDict(metadata.custom_metadata["config"])
-        scored = [c for c in found if c.metrics and "best" in c.metrics] if best else []
-        sign = 1 if config.train.best_is == "max" else -1
-        chosen = max(scored, key=lambda c: sign * c.metrics["best"]) if scored else found[-1]
+        choose = max if config.train.best_is == "max" else min
+        scored = [c for c in found if c.metrics] if best else []
+        chosen = choose(scored, key=lambda c: c.metrics["best"]) if scored else found[-1]
         stored = checkpointer.metadata(chosen).metadata
         wanted = {name: stored[name] for name in ("params", "stats", "ema")}
         abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), wanted)

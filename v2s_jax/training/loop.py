@@ -23,7 +23,7 @@ from v2s_jax.training.overview import overview, totals
 from v2s_jax.training.precision import compute_dtype
 from v2s_jax.training.rules import choose_rules
 from v2s_jax.training.state import State, create_state, make_players
-from v2s_jax.training.step import compile_train_step, make_eval_steps, make_train_step
+from v2s_jax.training.step import compile_eval_steps, compile_train_step, make_eval_steps, make_train_step
 from v2s_jax.training.writers import LateMetrics, Progress, Writers
 
 
@@ -42,8 +42,16 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> int:
         V2SError: something in the config, data or workdir to mend; or the loss or a gradient is not finite.
     """
     make_workdir(workdir)
-    with contextlib.ExitStack() as stack:
-        return Run(config, workdir, stack).go()
+    try:
+        with contextlib.ExitStack() as stack:
+            return Run(config, workdir, stack).go()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise V2SError(
+            f"The training step does not fit the device's memory ({str(error).splitlines()[0]}): lower data.batch_size "
+            "or data.buckets, or split the parameters over more devices with mesh.fsdp."
+        ) from error
 
 
 def make_workdir(workdir: str | os.PathLike) -> None:
@@ -78,6 +86,7 @@ class Run:
         # Mesh
         self.mesh = mesh.make_mesh(config.mesh)
         self.rows = mesh.batch_sharding(self.mesh)
+        mesh.check_rows(config.data.batch_size, self.mesh)
 
         # State: shapes first, so that a resumed run makes no weights it throws away
         dtype = compute_dtype(config.precision)
@@ -122,11 +131,12 @@ class Run:
         # Step
         decay = config.ema.decay
         self.step = compile_train_step(make_train_step(self.system, self.players, decay), self.shardings, self.rows)
-        self.losses, self.synthesize = map(jax.jit, make_eval_steps(self.system, self.players))
+        self.losses, self.synthesize = compile_eval_steps(make_eval_steps(self.system, self.players), self.mesh)
 
         # Writers
-        checkpoint.write_config(workdir, self.json)
-        (self.workdir / "model.txt").write_text(overview(shapes, self.players) + "\n")
+        if jax.process_index() == 0:
+            checkpoint.write_config(workdir, self.json)
+            (self.workdir / "model.txt").write_text(overview(shapes, self.players) + "\n")
         self.writers = Writers(workdir, self.start)
         stack.callback(self.writers.close)
         self.progress = Progress(self.start, config.train.steps)
@@ -152,8 +162,9 @@ class Run:
         config, step = self.config.train, self.start
         interrupt = self.stack.enter_context(Interrupt())
         batches = self.batches()
+        profiler = self.stack.enter_context(contextlib.ExitStack())
         while step < config.steps and not self.out_of_patience(step) and interrupt.signal is None:
-            self.profile(step)
+            self.profile(step, profiler)
             batch = self.next_batch(batches)
             with jax.transfer_guard("disallow"), jax.profiler.StepTraceAnnotation("train", step_num=step):
                 self.state, metrics = self.step(self.state, batch)
@@ -191,10 +202,9 @@ class Run:
 
     def first_step(self, step: int) -> None:
         """Waits for the first step, which compiles, and measures speed from here on."""
-        before = self.progress
         jax.block_until_ready(self.state["step"])
-        before.say("Compiled and made the first step.")
-        before.restart(step)
+        self.progress.say(f"First step made, compiling included, in {self.progress.elapsed():.1f} s.")
+        self.progress.restart(step)
 
     def note(self, entry: tuple[int, dict[str, float]] | None) -> None:
         """Looks at one step's metrics and logs the mean of the last ones now and then.
@@ -259,14 +269,14 @@ class Run:
         if complaint:
             self.progress.say(f"{complaint} Training goes on; the next save tries again.")
 
-    def profile(self, step: int) -> None:
-        """Starts and stops the profiler at the steps of `train.profile`."""
+    def profile(self, step: int, profiler: contextlib.ExitStack) -> None:
+        """Starts and stops the profiler at the steps of `train.profile`; a run that ends between them stops it too."""
         first, last = self.config.train.profile
-        if last > first and step == first:
-            jax.profiler.start_trace(str(self.workdir / "profile"))
-        if last > first and step == last:
-            jax.block_until_ready(self.state)
-            jax.profiler.stop_trace()
+        if first < last and step == first:
+            profiler.enter_context(jax.profiler.trace(str(self.workdir / "profile")))
+        if first < last and step == last:
+            jax.block_until_ready(self.state["step"])
+            profiler.close()
             self.progress.say(f"Profile of steps {first} to {last} in {self.workdir / 'profile'}.")
 
     def finish(self, step: int, interrupt: Interrupt) -> int:

@@ -98,6 +98,19 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
+def check_rows(batch_size: int, mesh: Mesh) -> None:
+    """Makes sure that a global batch can be split evenly.
+
+    Raises:
+        V2SError: it cannot.
+    """
+    parts = mesh.shape["data"] * mesh.shape["fsdp"]
+    if batch_size % parts:
+        raise V2SError(
+            f"data.batch_size is {batch_size}, but the mesh splits batches in {parts}: take a multiple of it."
+        )
+
+
 def put_batch(batch: Batch, sharding: NamedSharding) -> Batch:
     """This process's rows of the global batch onto the devices."""
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)

@@ -21,8 +21,10 @@ def make_schedule(config: ConfigDict, steps: int) -> optax.Schedule:
         steps: length of the whole run, warm-up included.
 
     Raises:
-        V2SError: unknown schedule, or a warm-up longer than the run.
+        V2SError: unknown schedule, no steps, or a warm-up longer than the run.
     """
+    if steps < 1:
+        raise V2SError(f"train.steps is {steps}, but a run has at least one step.")
     peak, warmup, final = config.learning_rate, config.warmup_steps, config.final_fraction
     if warmup >= steps:
         raise V2SError(f"optimizer.warmup_steps is {warmup}, but the run has only {steps} steps: shorten the warm-up.")

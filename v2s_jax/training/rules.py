@@ -10,12 +10,12 @@ matched by exactly one rule. Actions:
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from v2s_jax.errors import V2SError
 
 MAIN = "main"  # the only player of an ordinary system
-Rules = Sequence[Sequence]  # (regex, action) pairs; lists when read back from JSON
+Rules = Sequence[Any]  # (regex, action) pairs; lists when read back from JSON
 
 
 class Action(NamedTuple):
@@ -42,7 +42,7 @@ def parse_action(action: str | float) -> Action:
     raise V2SError(f'Training rule action {action!r} is not "train", "train:PLAYER", "frozen" or a positive number.')
 
 
-def parse_rule(rule: Sequence) -> tuple[str, re.Pattern, Action]:
+def parse_rule(rule: Any) -> tuple[str, re.Pattern, Action]:
     """Reads one (regex, action).
 
     Raises:
@@ -100,9 +100,15 @@ def choose_rules(stages: Mapping[str, Rules], stage: str, override: Rules = ()) 
     return stages[stage]
 
 
-def players(actions: dict[str, Action]) -> list[str]:
-    """Players in the order their first parameter comes; they take their turns in this order."""
-    names = list(dict.fromkeys(action.player for action in actions.values() if action.player is not None))
+def players(rules: Rules, actions: dict[str, Action]) -> list[str]:
+    """Those who train something, in the order the rules name them, which is the order of their turns.
+
+    Raises:
+        V2SError: nobody does.
+    """
+    training = {action.player for action in actions.values()}
+    named = dict.fromkeys(parse_rule(rule)[2].player for rule in rules)
+    names = [name for name in named if name is not None and name in training]
     if not names:
         raise V2SError("The training rules freeze every parameter: there is nothing to train.")
     return names

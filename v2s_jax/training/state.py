@@ -61,7 +61,7 @@ def make_players(system: nnx.Module, rules: Rules, config: ConfigDict) -> list[P
     _, params, stats = split_system(system)
     actions = assign(rules, [*flatten(params), *flatten(stats)])
     result = []
-    for name in players(actions):
+    for name in players(rules, actions):
         settings = ConfigDict(config.optimizer.to_dict() | dict(config.optimizer.get("players", {}).get(name, {})))
         own = {path: action for path, action in actions.items() if action.player == name}
         schedule = make_schedule(settings, config.train.steps)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from v2s_jax.data.batch import Batch
 from v2s_jax.training.ema import update_ema
@@ -101,6 +101,13 @@ def make_eval_steps(system: nnx.Module, players: list[Player]) -> tuple[Callable
     def synthesize(params: Tree, stats: Tree, key: jax.Array, batch: Batch) -> jax.Array:
         return nnx.merge(graphdef, params, stats).synthesize(batch, nnx.Rngs(key))
 
+    return losses, synthesize
+
+
+def compile_eval_steps(steps: tuple[Callable, Callable], mesh: Mesh) -> tuple[Any, Any]:
+    """`jax.jit` of `make_eval_steps`, results on every device so that any host can read them."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    losses, synthesize = (jax.jit(step, out_shardings=everywhere) for step in steps)
     return losses, synthesize
 
 

@@ -131,6 +131,10 @@ class Progress:
         """Begins measuring anew (after compiling, or a validation)."""
         self._since, self._first, self._waited = time.perf_counter(), step, 0.0
 
+    def elapsed(self) -> float:
+        """Seconds since measuring began."""
+        return max(time.perf_counter() - self._since, 1e-9)
+
     def waited(self, seconds: float) -> None:
         """Adds time spent waiting for a batch."""
         self._waited += seconds
@@ -142,10 +146,11 @@ class Progress:
 
     def report(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
         """Shows where the run is, and returns the rate and the share of waiting for the log."""
-        elapsed = max(time.perf_counter() - self._since, 1e-9)
-        rate, share = (step - self._first) / elapsed, self._waited / elapsed
-        left = f"{_duration((self._total - step) / rate)} left" if rate else "first steps"
-        words = f"loss {means.get('loss', math.nan):.4g}, {rate:.3g} steps/s, data wait {share:.1%}, {left}"
+        rate, share = (step - self._first) / self.elapsed(), self._waited / self.elapsed()
+        words = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if name.startswith("loss"))
+        if rate:
+            left = _duration((self._total - step) / rate)
+            words += f", {rate:.3g} steps/s, data wait {share:.1%}, {left} left"
         if self._bar is not None:
             self._bar.set_postfix_str(words)
         elif self._active:
