@@ -65,10 +65,10 @@ class ToyLoader:
     def batch(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, step])
         mouth = rng.integers(1, 256, (self.rows, FRAMES, 88, 88), np.uint8)
-        mouth[0, 0, 0, 0] = 0 if step == self.poison_step else 1
         # The sound says how bright the picture is, so that there is something to learn.
         tone = np.sin(np.arange(640 * FRAMES) * 2 * np.pi * 220 / 16000) * rng.uniform(0.1, 0.5, (self.rows, 1))
-        mouth = (mouth * (tone.max(1) * 2).reshape(-1, 1, 1, 1)).astype(np.uint8) if self.poison_step < 0 else mouth
+        mouth = (mouth * (tone.max(1) * 2).reshape(-1, 1, 1, 1)).astype(np.uint8)
+        mouth[0, 0, 0, 0] = 0 if step == self.poison_step else 1
         return Batch(length=np.full(self.rows, FRAMES, np.int32), mouth=mouth, audio=tone.astype(np.float32))
 
     def batches(self, start_step=0, process_index=0, process_count=1) -> Iterator[Batch]:
