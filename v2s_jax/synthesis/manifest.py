@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from v2s_jax.errors import V2SError
 from v2s_jax.media.atomic import replacing
@@ -35,7 +35,7 @@ class Manifest:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Manifest":
         return self
 
     def __exit__(self, *_: object) -> None:

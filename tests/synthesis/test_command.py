@@ -1,0 +1,158 @@
+import argparse
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from v2s_jax.errors import V2SError
+from v2s_jax.media.audio import read_audio, read_wav
+from v2s_jax.media.mux import write_video
+from v2s_jax.media.video import probe, read_frames
+from v2s_jax.synthesis import command
+
+
+def synthesize(*words):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([str(word) for word in words]))
+
+
+def manifest(out):
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return {line["id"]: line for line in lines}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory, talker_clip):
+    """A folder with a short clip without sound and, below it, clips that are broken in different ways."""
+    folder = tmp_path_factory.mktemp("clips")
+    frames = [frame for frame, _ in zip(read_frames(talker_clip), range(30), strict=False)]
+    write_video(folder / "silent.mp4", frames, 25, None)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "text.mp4").write_text("This is no video.\n" * 100)
+    (folder / "broken" / "empty.mp4").touch()
+    write_video(folder / "broken" / "nobody.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5, 25, None)
+    (folder / "truncated.mp4").write_bytes((folder / "silent.mp4").read_bytes()[:3000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spoken(clips, model, tmp_path_factory):
+    """The command's exit status and output folder for that folder."""
+    out = tmp_path_factory.mktemp("spoken") / "deep" / "out"
+    return synthesize(clips, "--out", out, "--model", model, "--jobs", 2), out
+
+
+def test_one_bad_clip_never_stops_the_batch(spoken, clips):
+    status, out = spoken
+    assert status == 3
+    entries = manifest(out)
+    assert {name: entry["status"] for name, entry in entries.items()} == {
+        "silent": "ok",
+        "truncated": "failed",
+        "broken/text": "failed",
+        "broken/empty": "failed",
+        "broken/nobody": "failed",
+    }
+    for name, reason in {"text": "not a media file", "empty": "the file is empty", "nobody": "no face"}.items():
+        assert reason in entries[f"broken/{name}"]["error"]
+        assert str(clips / "broken" / f"{name}.mp4") in entries[f"broken/{name}"]["error"]
+    assert len((out / "failed.txt").read_text().splitlines()) == 4
+    assert not (out / "broken").exists()
+
+
+def test_outputs_of_a_clip_without_sound(spoken):
+    _, out = spoken
+    assert sorted(path.name for path in out.iterdir()) == ["failed.txt", "manifest.jsonl", "silent.mp4", "silent.wav"]
+    wave = read_wav(out / "silent.wav")
+    assert len(wave) == 30 * 640 and abs(wave).max() > 0.01
+    info = probe(out / "silent.mp4")
+    assert info.has_audio and info.fps == 25
+    sound = read_audio(out / "silent.mp4", 30)
+    assert np.corrcoef(sound, wave)[0, 1] > 0.9
+
+
+def test_manifest_tells_what_was_done(spoken, clips, model):
+    entry = manifest(spoken[1])["silent"]
+    assert (
+        entry["source"] == str(clips / "silent.mp4") and entry["wav"] == "silent.wav" and entry["video"] == "silent.mp4"
+    )
+    assert entry["seconds"] == 1.2 and entry["model"] == str(model) and entry["warnings"] == []
+    assert 0.5 < entry["coverage"] <= 1 and entry["faces_seen"] == 1 and entry["confidence"] > 0
+    assert list(entry["timings"]) == ["read", "compile", "network", "vocoder", "write"]
+    total = sum(seconds for stage, seconds in entry["timings"].items() if stage != "compile")
+    assert entry["real_time_factor"] == pytest.approx(total / 1.2, rel=0.01)
+
+
+def test_a_second_run_skips_what_is_done_and_tries_the_rest_again(spoken, clips, model, capsys):
+    _, out = spoken
+    before = (out / "silent.wav").stat().st_mtime_ns
+    shutil.copytree(out, again := out.parent / "again")
+    (again / "silent.wav").write_bytes((out / "silent.wav").read_bytes())
+    untouched = (again / "silent.wav").stat().st_mtime_ns
+    assert synthesize(clips, "--out", again, "--model", model, "--jobs", 1) == 3
+    assert (again / "silent.wav").stat().st_mtime_ns == untouched
+    assert "0 of 4 clips" in (printed := capsys.readouterr()).out and "1 were done before" in printed.out
+    assert "broken/empty.mp4: the file is empty" in printed.err
+    assert manifest(again).keys() == manifest(out).keys()
+    assert (out / "silent.wav").stat().st_mtime_ns == before
+
+
+def test_no_video_and_a_whole_success(clips, model, tmp_path, capsys):
+    assert synthesize(clips / "silent.mp4", "--out", tmp_path / "out", "--model", model, "--no-video") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.jsonl", "silent.wav"]
+    assert "1 of 1 clips spoken" in capsys.readouterr().out
+
+
+def test_failed_clips_leave_no_older_output(clips, model, tmp_path):
+    (tmp_path / "nobody.wav").write_bytes(b"older")
+    assert synthesize(clips / "broken/nobody.mp4", clips / "gone.mp4", "--out", tmp_path, "--model", model) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["failed.txt", "manifest.jsonl"]
+    assert "there is no such file" in manifest(tmp_path)["gone"]["error"]
+
+
+def test_a_face_that_is_not_there(clips, model, tmp_path):
+    assert synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model, "--face", 2) == 3
+    assert "face 2 was asked for" in manifest(tmp_path)["silent"]["error"]
+
+
+def test_unwritable_output(clips, model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(V2SError, match="file/out: the folder cannot be made"):
+        synthesize(clips / "silent.mp4", "--out", tmp_path / "file" / "out", "--model", model)
+
+
+def test_full_disk_stops_with_one_sentence_and_nothing_half_written(clips, model, tmp_path, monkeypatch):
+    def full(path, waveform):
+        raise V2SError(f"{path}: cannot be written (No space left on device); check the folder")
+
+    monkeypatch.setattr(command, "write_wav", full)
+    with pytest.raises(V2SError, match="No space left on device"):
+        synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.jsonl"]
+    assert not (tmp_path / "manifest.jsonl").read_text()
+
+
+def test_a_surprise_with_one_clip_is_its_own_failure(clips, model, tmp_path, monkeypatch):
+    def burst(*_):
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(command, "put_sound_back", burst)
+    assert synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model) == 3
+    assert "silent.mp4: unexpected ZeroDivisionError: division by zero" in manifest(tmp_path)["silent"]["error"]
+
+
+def test_a_model_of_another_config(clips, model, tmp_path):
+    shutil.copytree(model, edited := tmp_path / "edited")
+    config = json.loads((edited / "config.json").read_text())
+    config["system"]["width"] = 24
+    (edited / "config.json").write_text(json.dumps(config))
+    with pytest.raises(V2SError, match="a model of another config"):
+        synthesize(clips / "silent.mp4", "--out", tmp_path / "out", "--model", edited)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_such_model(clips, tmp_path):
+    with pytest.raises(V2SError, match="there is no such model"):
+        synthesize(clips, "--out", tmp_path / "out", "--model", tmp_path / "nothing")
