@@ -6,6 +6,7 @@ that is damaged anyway is moved to `workdir/broken_checkpoints` on restore, with
 
 import json
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,7 +47,13 @@ class Checkpoints:
             raise V2SError(f'train.best_is is {best_is!r}; it must be "max" or "min".')
         self.workdir = Path(workdir).absolute()
         self._keep, self._best_is = keep, best_is
+        # Orbax raises a failed write in `result`, where `save` reports it, and once more at the end of its thread.
+        self._hook, threading.excepthook = threading.excepthook, self._thread_failed
         self._open()
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("orbax."):
+            self._hook(failure)
 
     def _open(self) -> None:
         policies = ocp.training.preservation_policies
@@ -111,6 +118,7 @@ class Checkpoints:
         """Waits and lets go; the sentence of `save` if the last save failed."""
         complaint = self.wait()
         self._checkpointer.close()
+        threading.excepthook = self._hook
         return complaint
 
     def restore(self, abstract: State, config: dict, step: int | None = None) -> Restored | None:
