@@ -58,10 +58,3 @@ def is_code(text: str) -> bool:
 def random_code(rng: np.random.Generator) -> str:
     """A code drawn evenly from the 64 000 sentences of the grammar."""
     return "".join(str(rng.choice(list(slot))) for slot in SLOTS.values())
-
-
-def jsgf() -> str:
-    """The grammar as JSGF text, for a speech recogniser; letters are single characters, as dictionaries spell them."""
-    rules = [f"<{name}> = {' | '.join(slot.values())};" for name, slot in SLOTS.items()]
-    sentence = " ".join(f"<{name}>" for name in SLOTS)
-    return "\n".join(["#JSGF V1.0;", "grammar grid;", *rules, f"public <sentence> = {sentence};", ""])

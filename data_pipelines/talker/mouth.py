@@ -52,7 +52,7 @@ def _lines(who: Identity, shape: MouthShape, x: np.ndarray, half: float) -> _Lin
     arch = np.clip(1 - (x / half) ** 2, 0, 1)
     inner_half = half * (0.90 - 0.16 * shape.pout)
     gap = np.clip(1 - np.abs(x / inner_half) ** 2.2, 0, 1) ** (0.62 - 0.1 * shape.pout)
-    line = who.mouth_y + 1.2 * (x / half) ** 2 * (1 - shape.pout) - 0.5 * np.exp(-((x / 4) ** 2))
+    line = who.mouth_y + 0.2 * (x / half) ** 2 * (1 - shape.pout) - 0.5 * np.exp(-((x / 4) ** 2))
     line = line + 1.6 * shape.press * arch - 1.2 * shape.tuck * arch
     full = who.lip_fullness * (1 + 0.28 * shape.pout) * (1 - 0.45 * shape.press)
     thin = 1 - 0.02 * shape.opening
@@ -93,7 +93,7 @@ def _crease(
 ) -> None:
     """Shadows the lips cast on the skin: under the lower one, at the corners, and the cheeks' folds when spread."""
     under = np.exp(-(((y - lines.low - 2.4) / 2.6) ** 2)) * soft(0.75 * half - np.abs(x), 8)
-    corner = both(x, y, (half + 0.5, who.mouth_y + 1.2), (2.6, 2.6))
+    corner = both(x, y, (half + 0.5, who.mouth_y + 0.4), (2.6, 2.6))
     spread = max(0.0, shape.width - 1.0) * 3
     fold = np.exp(-(((np.abs(x) - half - 6 - 0.25 * (y - who.mouth_y)) / 2.2) ** 2)) * bump(
         0 * x, y, (0, who.mouth_y - 4), (1, 11)

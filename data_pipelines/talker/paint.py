@@ -63,7 +63,8 @@ def beard(picture: np.ndarray, who: Identity, x: np.ndarray, y: np.ndarray) -> N
     rng = np.random.default_rng(who.texture_seed + 1)
     shape = np.broadcast_shapes(x.shape, y.shape)
     jaw = soft(y - 30 + 0.0 * x, 24) * soft(np.abs(x) + 0.55 * (y - 20) - 39, 9)
-    lip = soft(7 - np.abs(y - (who.nose_length + who.mouth_y) / 2 - 2), 4) * soft(22 - np.abs(x), 6)
+    middle = (who.nose_length + who.mouth_y) / 2 + 0.5 + 0.014 * x**2
+    lip = soft(5.5 - 0.08 * np.abs(x) - np.abs(y - middle), 5) * soft(24 - np.abs(x), 12)
     mask = np.clip(np.maximum(jaw, lip) * (0.85 + 0.22 * grain(rng, shape, 0.7)), 0, 1)
     over(picture, np.array(who.hair) * 0.85, mask * (0.26 if who.beard < 0.9 else 0.58))
 

@@ -15,6 +15,7 @@ GRID_SECONDS = 3.0  # length of a clip of a GRID sentence
 _CLOSURE = (
     0.045  # seconds of silence that espeak puts before it reports a stop consonant, whose event marks the release
 )
+_LOUDNESS = 0.08  # root mean square of the speech: voices differ by 12 dB, recordings in one studio do not
 _STOPS = frozenset(("p", "b", "t", "d", "k", "g", "tS", "dZ"))
 # Letter names in espeak's mnemonics; spelled out because espeak reads a lone "a" as the article.
 _LETTERS = {
@@ -84,7 +85,7 @@ def _place(spoken: Spoken, lead: float, duration: float) -> np.ndarray:
     track = np.zeros(round(duration * SAMPLE_RATE), np.float32)
     start = round(lead * SAMPLE_RATE)
     wave = wave[: len(track) - start]
-    track[start : start + len(wave)] = 0.8 * wave
+    track[start : start + len(wave)] = wave * min(_LOUDNESS / np.sqrt(np.mean(wave**2)), 0.95 / np.abs(wave).max())
     return track
 
 

@@ -70,7 +70,7 @@ def inside(
     x: np.ndarray, y: np.ndarray, width: np.ndarray, edge: float = 1.2, rough: np.ndarray | float = 0.0
 ) -> np.ndarray:
     """Soft mask of |x| < width(y); `width` is a function of y sampled on it ([height, 1]), `rough` frays the edge."""
-    slope = np.gradient(width[:, 0], y[:, 0])[:, None]
+    slope = np.clip(np.gradient(width[:, 0], y[:, 0])[:, None], -4, 4)  # finite where the outline closes
     return soft((width - np.abs(x)) / np.sqrt(1 + slope**2) + rough, edge) * (width > edge)
 
 

@@ -91,8 +91,10 @@ _HOLD = {
     "T": np.array((2.0, 0.5, 0.4, 1.5, 2.0, 1.0, 2.0, 8.0, 1.0, 1.0)),
     "l": np.array((1.2, 0.4, 0.3, 1.0, 1.0, 1.0, 2.0, 4.0, 1.0, 1.0)),
     **dict.fromkeys(("t", "k", "h", "j"), _WEAK),
+    **dict.fromkeys(("u", "U", "o", "O"), np.array((1.0, 3.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0))),
 }
-_FADE = 0.045  # seconds over which a phoneme's pull falls by a factor e
+# Seconds over which a phoneme's pull falls by a factor e; lips round well ahead of the sound that needs it.
+_FADE = np.array((0.022, 0.060, 0.060, 0.030, 0.022, 0.022, 0.022, 0.022, 0.022, 0.022))
 
 
 def _values(shape: MouthShape) -> np.ndarray:
@@ -152,8 +154,9 @@ def mouth_track(phonemes: list[TimedPhoneme], times: Float[np.ndarray, "t"]) -> 
     targets = _targets(phonemes)
     gap = np.maximum(targets.start - times[:, None], times[:, None] - targets.end)  # [t, N]; negative inside
     middle = np.maximum((targets.end - targets.start) / 2, 0.01)
-    pull = np.exp(-np.maximum(gap, 0) / _FADE) * (1 + np.clip(-gap / middle, 0, 1))
-    weight = (pull**2)[:, :, None] * targets.strengths
+    inner = (1 + np.clip(-gap / middle, 0, 1)) ** 2  # strongest in the phoneme's middle
+    outer = np.exp(-np.maximum(gap, 0)[:, :, None] / _FADE)
+    weight = inner[:, :, None] * outer * targets.strengths
     return (weight * targets.values).sum(axis=1) / weight.sum(axis=1)
 
 
