@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from v2s_jax.media.detect import Face
 from v2s_jax.media.track import Tracker, overlap, people, spread
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (120, 400, 3)).astype(np.uint8)
+# A slope looks the same wherever a face is put on it.
+SLOPE = np.add.outer(np.arange(120) * 0.5, np.arange(400) * 0.4).astype(np.uint8)
+PICTURE = np.repeat(SLOPE[..., None], 3, axis=2)
 
 
 def face(x, y=20, size=60, score=1.5):
@@ -16,10 +18,10 @@ def face(x, y=20, size=60, score=1.5):
     return Face(box, score, shape * size + [x, y])
 
 
-def tracked(*frames):
+def tracked(*frames, pictures=None):
     tracker = Tracker()
     for number, found in enumerate(frames):
-        tracker.add(number, found, PICTURE)
+        tracker.add(number, found, PICTURE if pictures is None else pictures[number])
     return tracker.tracks
 
 
@@ -52,6 +54,12 @@ def test_a_missed_frame_does_not_end_a_track():
     frames = [[face(20)] if t % 7 else [] for t in range(40)]
     (track,) = tracked(*frames)
     assert len(track.frames) == sum(bool(t % 7) for t in range(40))
+
+
+def test_a_cut_to_someone_else_in_the_same_place_starts_a_new_track():
+    frames = [[face(20)]] * 30
+    pictures = [PICTURE if t < 18 else PICTURE[:, ::-1] for t in range(30)]
+    assert [len(track.frames) for track in tracked(*frames, pictures=pictures)] == [18, 12]
 
 
 def test_false_alarms_are_dropped():

@@ -128,7 +128,7 @@ def _choose(path: Path, seen: list[Track], face: int | None, n_frames: int) -> T
     if not seen:
         raise BadClip(
             f"{path}: no face was found in {n_frames} frames; expected a face seen from the front and at least "
-            f"{SMALLEST_FACE // 2} pixels wide (more in pictures above 960 pixels)"
+            f"about {SMALLEST_FACE // 2} pixels wide (more in pictures above 960 pixels)"
         )
     if face is None:
         return max(seen, key=Track.weight)
