@@ -1,0 +1,152 @@
+"""Convolutions that XLA lowers badly on some platform, each with one exact rewrite.
+
+Every function equals the plain operation to float rounding (tests/models/test_ops.py); the platform is chosen when the
+program is lowered, so a step compiled for a TPU from a CPU host gets the TPU's form.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+_NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+def _plain_conv3x3(x, kernel, stride):
+    return lax.conv_general_dilated(x, kernel, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=_NHWC)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv3x3(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C O"], stride: int = 1) -> Float[Array, "N h w O"]:
+    """3x3 convolution with padding 1, whose weight gradient on a CPU is a sum of matrix products.
+
+    XLA:CPU computes the weight gradient as a convolution with a picture-sized kernel, several times slower than the
+    forward pass. Here a few neighbouring columns are taken as one long vector, which gives dense products whose block
+    diagonals are summed: more arithmetic, but of the kind a CPU does at full speed.
+
+    Args:
+        x: pictures, channels last.
+        kernel: weights.
+        stride: 1 or 2, the same both ways.
+
+    Returns:
+        Pictures of ceil(H / stride) x ceil(W / stride).
+    """
+    return _plain_conv3x3(x, kernel, stride)
+
+
+def _conv3x3_forward(x, kernel, stride):
+    return _plain_conv3x3(x, kernel, stride), (x, kernel)
+
+
+def _conv3x3_backward(stride, residuals, dy):
+    x, kernel = residuals
+    _, vjp_x = jax.vjp(lambda x: _plain_conv3x3(x, kernel, stride), x)
+    dkernel = lax.platform_dependent(
+        x,
+        dy,
+        cpu=functools.partial(_weight_gradient_by_columns, stride=stride),
+        default=functools.partial(_weight_gradient_plain, stride=stride),
+    )
+    return vjp_x(dy)[0], dkernel.astype(kernel.dtype)
+
+
+def _weight_gradient_plain(x, dy, stride):
+    zeros = jnp.zeros((3, 3, x.shape[-1], dy.shape[-1]), x.dtype)
+    _, vjp = jax.vjp(lambda kernel: _plain_conv3x3(x, kernel, stride), zeros)
+    return vjp(dy)[0]
+
+
+def _weight_gradient_by_columns(x, dy, stride, chunk=3):
+    """For every kernel row, dense products of a few columns of the input with the few outputs that read them."""
+    n, height, width, channels = x.shape
+    _, rows, columns, out = dy.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    gradient = jnp.zeros((3, 3, channels, out), jnp.float32)
+    for start in range(0, columns, chunk):
+        outputs = min(chunk, columns - start)
+        reach = stride * (outputs - 1) + 3
+        dy_rows = dy[:, :, start : start + outputs].reshape(n * rows, outputs * out)
+        x_columns = padded[:, :, stride * start : stride * start + reach]
+        for i in range(3):
+            x_rows = x_columns[:, i : i + stride * (rows - 1) + 1 : stride].reshape(n * rows, reach * channels)
+            blocks = lax.dot_general(x_rows, dy_rows, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
+            blocks = blocks.reshape(reach, channels, outputs, out)
+            gradient = gradient.at[i].add(sum(blocks[stride * v : stride * v + 3, :, v] for v in range(outputs)))
+    return gradient.astype(x.dtype)
+
+
+conv3x3.defvjp(_conv3x3_forward, _conv3x3_backward)
+
+
+def stem_conv3d(
+    video: Float[Array, "B T H W"], kernel: Float[Array, "D K K 1 O"], stride: int = 2
+) -> Float[Array, "B T h w O"]:
+    """The 3D stem (stride 1 in time, padding that keeps T) as a 2D convolution over stacked frames.
+
+    A 3D convolution of one input channel is a 2D one whose D input channels are the neighbouring frames: on XLA:CPU the
+    gradient of the 3D form is hundreds of times slower.
+
+    Args:
+        video: grey frames, zeros where there is none.
+        kernel: weights as of a 3D convolution: time, height, width, 1, channels; D and K odd.
+        stride: spatial stride.
+    """
+    depth, size, _, _, out = kernel.shape
+    batch, frames, height, width = video.shape
+    padded = jnp.pad(video, ((0, 0), (depth // 2, depth // 2), (0, 0), (0, 0)))
+    stacked = jnp.stack([padded[:, i : i + frames] for i in range(depth)], axis=-1)
+    y = lax.conv_general_dilated(
+        stacked.reshape(batch * frames, height, width, depth),
+        kernel[:, :, :, 0].transpose(1, 2, 0, 3),
+        (stride, stride),
+        [(size // 2, size // 2)] * 2,
+        dimension_numbers=_NHWC,
+    )
+    return y.reshape(batch, frames, *y.shape[1:3], out)
+
+
+def max_pool3x3(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
+    """3x3 max pooling of stride 2 and padding 1, for even H and W, by maxima of shifted halves.
+
+    Its gradient avoids XLA's select-and-scatter; among equal maxima the gradient is shared, not given to the first.
+    """
+    return _max_pool_axis(_max_pool_axis(x, 1), 2)
+
+
+def _max_pool_axis(x, axis):
+    split = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+    even = lax.index_in_dim(split, 0, axis + 1, keepdims=False)
+    odd = lax.index_in_dim(split, 1, axis + 1, keepdims=False)
+    padding = [(0, 0)] * x.ndim
+    padding[axis] = (1, 0)
+    before = jnp.pad(lax.slice_in_dim(odd, 0, odd.shape[axis] - 1, axis=axis), padding, constant_values=-jnp.inf)
+    return jnp.maximum(jnp.maximum(before, even), odd)
+
+
+def depthwise_conv1d(x: Float[Array, "B T C"], kernel: Float[Array, "K C"]) -> Float[Array, "B T C"]:
+    """Depthwise convolution over time with an odd kernel and padding that keeps T.
+
+    On a CPU a sum of K shifted products, elsewhere the grouped convolution.
+    """
+    return lax.platform_dependent(x, kernel, cpu=_depthwise_by_shifts, default=_depthwise_plain)
+
+
+def _depthwise_plain(x, kernel):
+    pad = kernel.shape[0] // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel[:, None],
+        (1,),
+        [(pad, pad)],
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+def _depthwise_by_shifts(x, kernel):
+    size, frames = kernel.shape[0], x.shape[1]
+    padded = jnp.pad(x, ((0, 0), (size // 2, size // 2), (0, 0)))
+    return sum(padded[:, i : i + frames] * kernel[i][None, None] for i in range(size))

@@ -1,0 +1,131 @@
+"""The lip-reading front end: a 3D stem over time, then ResNet-18 on every frame (He et al. 2016; Stafylakis 2017).
+
+Names follow AV-HuBERT's ResEncoder (frontend3D, trunk.layer1.0.conv1 ...), so that its weights map one to one.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+from v2s_jax.models import ops
+
+STAGES = 4
+BLOCKS_PER_STAGE = 2
+
+
+def masked_batch_norm(width: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Batch norm as PyTorch's (eps 1e-5, momentum 0.1 there is 0.9 here), statistics in float32."""
+    return nnx.BatchNorm(width, momentum=0.9, epsilon=1e-5, use_fast_variance=False, dtype=jnp.float32, rngs=rngs)
+
+
+class PReLU(nnx.Module):
+    """max(x, 0) + a * min(x, 0) with one slope a per channel."""
+
+    def __init__(self, width: int):
+        self.weight = nnx.Param(jnp.full((width,), 0.25))
+
+    def __call__(self, x: Float[Array, "... C"]) -> Float[Array, "... C"]:
+        """Applies the slopes of the last axis."""
+        slope = self.weight[...].astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
+        return jnp.where(x >= 0, x, slope * x)
+
+
+class ReLU(nnx.Module):
+    """max(x, 0), with PReLU's signature."""
+
+    def __init__(self, width: int):
+        del width
+
+    def __call__(self, x: Float[Array, "... C"]) -> Float[Array, "... C"]:
+        """Applies max(x, 0)."""
+        return jax.nn.relu(x)
+
+
+ACTIVATIONS = {"relu": ReLU, "prelu": PReLU}
+
+
+class Conv(nnx.Module):
+    """The weights of a bias-free convolution, initialised as He et al. do (fan out)."""
+
+    def __init__(self, shape: tuple[int, ...], rngs: nnx.Rngs):
+        init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+        self.kernel = nnx.Param(init(rngs.params(), shape, jnp.float32))
+
+
+class BasicBlock(nnx.Module):
+    """conv - norm - act - conv - norm, plus the input, then act."""
+
+    def __init__(self, width_in: int, width: int, stride: int, activation: str, rngs: nnx.Rngs):
+        act = ACTIVATIONS[activation]
+        self.stride = stride
+        self.conv1, self.bn1, self.relu1 = (
+            Conv((3, 3, width_in, width), rngs),
+            masked_batch_norm(width, rngs),
+            act(width),
+        )
+        self.conv2 = Conv((3, 3, width, width), rngs)
+        self.bn2, self.relu2 = masked_batch_norm(width, rngs), act(width)
+        self.shortcut = stride != 1 or width_in != width
+        if self.shortcut:
+            self.downsample_conv = Conv((1, 1, width_in, width), rngs)
+            self.downsample_bn = masked_batch_norm(width, rngs)
+
+    def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"]) -> Float[Array, "N h w O"]:
+        """Frames where `mask` is False take no part in the norms' statistics."""
+        dtype = x.dtype
+        residual = x
+        y = ops.conv3x3(x, self.conv1.kernel[...].astype(dtype), self.stride)
+        y = self.relu1(self.bn1(y, mask=mask).astype(dtype))
+        y = self.bn2(ops.conv3x3(y, self.conv2.kernel[...].astype(dtype), 1), mask=mask).astype(dtype)
+        if self.shortcut:
+            residual = x[:, :: self.stride, :: self.stride] @ self.downsample_conv.kernel[0, 0].astype(dtype)
+            residual = self.downsample_bn(residual, mask=mask).astype(dtype)
+        return self.relu2(y + residual)
+
+
+class ResNetFrontend(nnx.Module):
+    """Grey mouth crops to one vector a frame.
+
+    Args:
+        widths: channels of the stem and first stage, and of the three stages after; ResNet-18 has 64, 128, 256, 512.
+        activation: "relu", or "prelu" as AV-HuBERT.
+        dtype: of the computation; parameters and statistics are float32.
+        rngs: for the initial weights.
+    """
+
+    def __init__(self, widths: tuple[int, ...], activation: str, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.dtype = dtype
+        self.width = widths[-1]
+        self.stem_conv = Conv((5, 7, 7, 1, widths[0]), rngs)
+        self.stem_bn = masked_batch_norm(widths[0], rngs)
+        self.stem_relu = ACTIVATIONS[activation](widths[0])
+        blocks, width_in = [], widths[0]
+        for stage, width in enumerate(widths):
+            for index in range(BLOCKS_PER_STAGE):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(BasicBlock(width_in, width, stride, activation, rngs))
+                width_in = width
+        self.trunk = nnx.List(blocks)
+
+    def __call__(self, video: Float[Array, "B T H W"], mask: Bool[Array, "B T"]) -> Float[Array, "B T D"]:
+        """Encodes every frame.
+
+        Args:
+            video: normalised frames; those where `mask` is False are taken as zero.
+            mask: True where there is a frame.
+
+        Returns:
+            One vector of `self.width` a frame; what stands at padded frames is meaningless.
+        """
+        batch, frames = mask.shape
+        video = jnp.where(mask[:, :, None, None], video, 0).astype(self.dtype)
+        x = ops.stem_conv3d(video, self.stem_conv.kernel[...].astype(self.dtype))
+        x = x.reshape(batch * frames, *x.shape[2:])
+        valid = mask.reshape(-1, 1, 1, 1)
+        x = self.stem_relu(self.stem_bn(x, mask=valid).astype(self.dtype))
+        x = ops.max_pool3x3(x)
+        for block in self.trunk:
+            x = block(x, valid)
+        return x.mean((1, 2)).reshape(batch, frames, -1)

@@ -1,0 +1,48 @@
+"""What the trainer, the synthesizer, the exporter and the evaluator know of a system."""
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from v2s_jax.constants import MOUTH_MEAN, MOUTH_STD
+from v2s_jax.data.batch import Batch
+
+Metrics = dict[str, jax.Array]
+Rules = list[tuple[str, Literal["train", "frozen"]]]
+
+
+@runtime_checkable
+class System(Protocol):
+    """A published system: an `nnx.Module` with these attributes and methods.
+
+    Attributes:
+        fields: names of the `Batch` fields that it reads, besides `length`.
+        kind: what `synthesize` returns.
+    """
+
+    fields: frozenset[str]
+    kind: Literal["mel", "waveform"]
+
+    def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[jax.Array, Metrics]:
+        """The scalar to minimise and what to log; `rngs` has a `dropout` stream."""
+        ...
+
+    def synthesize(self, batch: Batch, rngs: nnx.Rngs, sampler: Any = None) -> jax.Array:
+        """Unscaled log-mel [B, 4T, 80] or waveform [B, 640T], silent beyond each clip's length."""
+        ...
+
+    def stages(self) -> dict[str, Rules]:
+        """For every training stage, (pattern over parameter paths, what happens), first match wins, all covered."""
+        ...
+
+
+def frame_mask(length: jax.Array, frames: int) -> jax.Array:
+    """Bool [B, frames], True at the first `length` frames of each row."""
+    return jnp.arange(frames)[None] < length[:, None]
+
+
+def normalise_mouth(mouth: jax.Array) -> jax.Array:
+    """Grey crops 0-255 to float32 as AV-HuBERT was trained."""
+    return (mouth.astype(jnp.float32) / 255 - MOUTH_MEAN) / MOUTH_STD

@@ -1,0 +1,32 @@
+"""Systems by name: a new system is one file here and one line in the table."""
+
+import importlib
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from ml_collections import ConfigDict
+
+from v2s_jax.errors import V2SError
+from v2s_jax.systems.base import System
+
+SYSTEMS = {
+    "svts": "v2s_jax.systems.svts:SVTS",
+}
+
+
+def build(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> System:
+    """Builds the system that `config.name` names, with fresh weights.
+
+    Args:
+        config: the `system` section of an experiment.
+        rngs: for the initial weights.
+        dtype: of the computation.
+
+    Raises:
+        V2SError: there is no such system.
+    """
+    if config.name not in SYSTEMS:
+        raise V2SError(f"system.name is {config.name!r}: expected one of {', '.join(SYSTEMS)}")
+    module, name = SYSTEMS[config.name].split(":")
+    return getattr(importlib.import_module(module), name)(config, rngs=rngs, dtype=dtype)

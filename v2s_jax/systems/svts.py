@@ -1,0 +1,108 @@
+"""SVTS (Schoburg Carrillo de Mira et al. 2022, arXiv 2205.02058): the regression baseline.
+
+Mouth frames go through a 3D-stem ResNet-18 and a conformer; a linear layer gives four mel frames for each video frame.
+The loss is L1 plus spectral convergence. The paper's widths are from memory of it (27.3, 43.1 and 87.6 M parameters are
+what these sizes give); `tiny`, the loss weights and the choice of ReLU are ours.
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+from ml_collections import ConfigDict
+
+from v2s_jax.constants import MEL_PER_FRAME, N_MELS, SPEAKER_DIM
+from v2s_jax.data.batch import Batch
+from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
+from v2s_jax.models.conformer import Conformer
+from v2s_jax.models.resnet import ResNetFrontend
+from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
+
+SIZES = {
+    "tiny": dict(resnet=(16, 32, 64, 128), blocks=2, width=128, heads=4, hidden=512),
+    "S": dict(resnet=(64, 128, 256, 512), blocks=6, width=256, heads=4, hidden=2048),
+    "M": dict(resnet=(64, 128, 256, 512), blocks=12, width=256, heads=4, hidden=2048),
+    "L": dict(resnet=(64, 128, 256, 512), blocks=12, width=512, heads=8, hidden=2048),
+}
+
+
+def default_config(size: str = "S") -> ConfigDict:
+    """The `system` section: every number of the named size, each to be overridden on its own."""
+    return ConfigDict(
+        dict(
+            name="svts",
+            activation="relu",
+            kernel_size=31,
+            dropout=0.1,
+            speaker_embedding=False,
+            l1_weight=1.0,
+            convergence_weight=1.0,
+            **SIZES[size],
+        )
+    )
+
+
+def spectral_convergence(
+    target: Float[Array, "B T F"], predicted: Float[Array, "B T F"], mask: Bool[Array, "B T 1"]
+) -> Float[Array, ""]:
+    """||S - S_hat||_F / ||S||_F over valid frames, averaged over clips (Arik et al. 2018, arXiv 1808.06719)."""
+    error = jnp.sqrt(jnp.sum(jnp.where(mask, target - predicted, 0) ** 2, (1, 2)) + 1e-8)
+    size = jnp.sqrt(jnp.sum(jnp.where(mask, target, 0) ** 2, (1, 2)) + 1e-8)
+    present = mask.any((1, 2))
+    return jnp.sum(jnp.where(present, error / size, 0)) / jnp.maximum(present.sum(), 1)
+
+
+class SVTS(nnx.Module):
+    """Video (and, if the config says so, a speaker embedding) to log-mel."""
+
+    kind = "mel"
+
+    def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
+        self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
+        self.uses_speaker = config.speaker_embedding
+        self.fields = frozenset({"mouth", "audio"} | ({"speaker_embedding"} if self.uses_speaker else set()))
+        self.frontend = ResNetFrontend(tuple(config.resnet), config.activation, dtype, rngs)
+        width_in = self.frontend.width + (SPEAKER_DIM if self.uses_speaker else 0)
+        self.project = nnx.Linear(width_in, config.width, dtype=dtype, rngs=rngs)
+        self.conformer = Conformer(
+            config.blocks,
+            config.width,
+            config.heads,
+            config.hidden,
+            config.kernel_size,
+            config.dropout,
+            dtype,
+            rngs=rngs,
+        )
+        self.head = nnx.Linear(config.width, MEL_PER_FRAME * N_MELS, dtype=dtype, rngs=rngs)
+
+    def __call__(self, batch: Batch, rngs: nnx.Rngs | None = None) -> Float[Array, "B M 80"]:
+        """Scaled log-mel in float32."""
+        rows, frames = batch.mouth.shape[:2]
+        mask = frame_mask(batch.length, frames)
+        x = self.frontend(normalise_mouth(batch.mouth), mask)
+        if self.uses_speaker:
+            speaker = jnp.broadcast_to(batch.speaker_embedding[:, None], (rows, frames, SPEAKER_DIM))
+            x = jnp.concatenate([x, speaker.astype(x.dtype)], -1)
+        x = self.conformer(self.project(x), mask, rngs)
+        return self.head(x).astype(jnp.float32).reshape(rows, MEL_PER_FRAME * frames, N_MELS)
+
+    def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[Float[Array, ""], Metrics]:
+        """L1 on the scaled log-mel plus spectral convergence on the same mapped to [0, 1], where silence is 0."""
+        predicted = self(batch, rngs)
+        target = scale_mel(log_mel_jax(batch.audio))
+        mask = frame_mask(MEL_PER_FRAME * batch.length, target.shape[1])[..., None]
+        l1 = jnp.sum(jnp.where(mask, abs(target - predicted), 0)) / jnp.maximum(mask.sum() * N_MELS, 1)
+        convergence = spectral_convergence((target + 1) / 2, (predicted + 1) / 2, mask)
+        loss = self.l1_weight * l1 + self.convergence_weight * convergence
+        return loss, {"l1": l1, "spectral_convergence": convergence}
+
+    def synthesize(self, batch: Batch, rngs: nnx.Rngs | None = None, sampler: None = None) -> Float[Array, "B M 80"]:
+        """Unscaled log-mel, the floor beyond each clip's length; a regressor needs neither `rngs` nor `sampler`."""
+        mel = unscale_mel(self(batch))
+        mask = frame_mask(MEL_PER_FRAME * batch.length, mel.shape[1])[..., None]
+        return jnp.where(mask, mel, LOG_FLOOR)
+
+    def stages(self) -> dict[str, Rules]:
+        """One stage, in which everything trains."""
+        return {"train": [(".*", "train")]}
