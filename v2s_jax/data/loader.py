@@ -7,7 +7,7 @@ step.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from os import PathLike
 from typing import Any
 
@@ -103,7 +103,9 @@ class Loader:
         )
         self.steps_per_epoch = self._plan.steps_per_epoch
 
-    def batches(self, start_step: int = 0, process_index: int = 0, process_count: int = 1) -> Iterator[Batch]:
+    def batches(
+        self, start_step: int = 0, process_index: int = 0, process_count: int = 1
+    ) -> Generator[Batch, None, None]:
         """Training batches from `start_step` on, without end.
 
         Args:
@@ -122,7 +124,7 @@ class Loader:
         make = _MakeBatch(self, self._rows(process_index, process_count))
         return self._run(grain.MapDataset.range(start_step, _ENDLESS), make)
 
-    def epoch(self, process_index: int = 0, process_count: int = 1) -> Iterator[Batch]:
+    def epoch(self, process_index: int = 0, process_count: int = 1) -> Generator[Batch, None, None]:
         """Every clip once and whole, cut at the centre, in the order of `epoch_plan`; empty rows have length 0.
 
         Args:
@@ -181,7 +183,7 @@ class Loader:
             )
         return range(process_index * share, (process_index + 1) * share)
 
-    def _run(self, steps: grain.MapDataset, make: "_MakeBatch") -> Iterator[Batch]:
+    def _run(self, steps: grain.MapDataset, make: "_MakeBatch") -> Generator[Batch, None, None]:
         config = self.config
         options = grain.ReadOptions(
             num_threads=config.threads, prefetch_buffer_size=max(config.prefetch, config.threads)
