@@ -23,8 +23,8 @@ COMMANDS = {
     "export": "v2s_jax.synthesis.export_command",
     "bench": "v2s_jax.evaluation.bench",
 }
-# Lets glibc ask for huge pages: without them large temporaries of XLA:CPU cost more in page faults than in arithmetic (an
-# elementwise pass over 75 MB takes about four times as long). It is read when a process starts.
+# Lets glibc ask for huge pages: without them large temporaries of XLA:CPU cost more in page faults than in arithmetic
+# (an elementwise pass over 75 MB takes about four times as long). It is read when a process starts.
 _MALLOC = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
 
 
