@@ -30,7 +30,8 @@ class Toy(nnx.Module):
 
     def __init__(self, rngs, dtype=jnp.float32, width=16, poison=-1):
         self.poison = poison
-        self.trunk = nnx.Linear(64, width, dtype=dtype, rngs=rngs)
+        # No bias: under the norm its gradient would be pure rounding noise, which Adam blows up to full steps.
+        self.trunk = nnx.Linear(64, width, use_bias=False, dtype=dtype, rngs=rngs)
         self.norm = nnx.BatchNorm(width, momentum=0.9, dtype=dtype, rngs=rngs)
         self.dropout = nnx.Dropout(0.2)
         self.heads = nnx.List([nnx.Linear(width, MEL_PER_FRAME * N_MELS, dtype=dtype, rngs=rngs)])

@@ -9,7 +9,7 @@ import re
 import jax
 import numpy as np
 import optax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from v2s_jax.data.batch import Batch
@@ -40,7 +40,7 @@ def make_mesh(config: ConfigDict) -> Mesh:
     return jax.make_mesh(tuple(shape), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def parameter_spec(path: str, shape: tuple[int, ...], mesh: Mesh, config: ConfigDict) -> PartitionSpec:
+def parameter_spec(path: str, shape: tuple[int, ...], mesh: Mesh | AbstractMesh, config: ConfigDict) -> PartitionSpec:
     """How one parameter is split.
 
     Raises:
@@ -57,7 +57,7 @@ def parameter_spec(path: str, shape: tuple[int, ...], mesh: Mesh, config: Config
     return PartitionSpec(*["fsdp" if axis == largest else None for axis in range(len(shape))])
 
 
-def _checked(spec: PartitionSpec, path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+def _checked(spec: PartitionSpec, path: str, shape: tuple[int, ...], mesh: Mesh | AbstractMesh) -> PartitionSpec:
     try:
         NamedSharding(mesh, spec).shard_shape(shape)
     except ValueError as error:
@@ -98,7 +98,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
-def check_rows(batch_size: int, mesh: Mesh) -> None:
+def check_rows(batch_size: int, mesh: Mesh | AbstractMesh) -> None:
     """Makes sure that a global batch can be split evenly.
 
     Raises:
