@@ -16,6 +16,7 @@ _CLOSURE = (
     0.045  # seconds of silence that espeak puts before it reports a stop consonant, whose event marks the release
 )
 _LOUDNESS = 0.08  # root mean square of the speech: voices differ by 12 dB, recordings in one studio do not
+_ROOM = 0.001  # root mean square of the room's noise; recognisers stumble over digital silence
 _STOPS = frozenset(("p", "b", "t", "d", "k", "g", "tS", "dZ"))
 # Letter names in espeak's mnemonics; spelled out because espeak reads a lone "a" as the article.
 _LETTERS = {
@@ -65,7 +66,7 @@ def utter(sentence: str, voice: Voice, rng: np.random.Generator) -> Utterance:
     source = text if is_grid else _with_pauses(sentence)
     return Utterance(
         text=" ".join(words),
-        wave=_place(spoken, lead, duration),
+        wave=_place(spoken, lead, duration, rng),
         words=_words(spoken, source, words, lead),
         phonemes=_phonemes(spoken, lead, duration),
         duration=duration,
@@ -77,15 +78,15 @@ def _with_pauses(sentence: str) -> str:
     return re.sub(r"[^a-z' ,.]", " ", sentence.lower()).strip()
 
 
-def _place(spoken: Spoken, lead: float, duration: float) -> np.ndarray:
-    """The utterance at 16 kHz, `lead` seconds into a silent track."""
+def _place(spoken: Spoken, lead: float, duration: float, rng: np.random.Generator) -> np.ndarray:
+    """The utterance at 16 kHz, `lead` seconds into a track of a quiet room."""
     import soxr
 
     wave = soxr.resample(spoken.wave, spoken.sample_rate, SAMPLE_RATE)
-    track = np.zeros(round(duration * SAMPLE_RATE), np.float32)
+    track = _ROOM * rng.standard_normal(round(duration * SAMPLE_RATE), np.float32)
     start = round(lead * SAMPLE_RATE)
     wave = wave[: len(track) - start]
-    track[start : start + len(wave)] = wave * min(_LOUDNESS / np.sqrt(np.mean(wave**2)), 0.95 / np.abs(wave).max())
+    track[start : start + len(wave)] += wave * min(_LOUDNESS / np.sqrt(np.mean(wave**2)), 0.95 / np.abs(wave).max())
     return track
 
 
