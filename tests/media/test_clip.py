@@ -88,13 +88,10 @@ def test_portrait(make_clip, faces):
 
 
 def test_8k(make_clip, faces, plain):
-    frames = [np.repeat(np.repeat(face, 15, axis=0), 21, axis=1)[:, 120:-120] for face in faces[0][:2]]
-    # 15 by 21 stretches the face; the pixel shape says so and is undone.
-    canvas = [np.full((4320, 7680, 3), 100, np.uint8) for _ in frames]
-    for picture, frame in zip(canvas, frames, strict=True):
-        scaled = np.repeat(np.repeat(frame[::15, ::21], 12, axis=0), 12, axis=1)
-        picture[200 : 200 + scaled.shape[0], 1000 : 1000 + scaled.shape[1]] = scaled
-    clip = load_clip(make_clip("8k.mp4", canvas))
+    frames = [np.full((4320, 7680, 3), 100, np.uint8) for _ in range(2)]
+    for frame, face in zip(frames, faces[0], strict=False):
+        frame[200 : 200 + 288 * 12, 1000 : 1000 + 360 * 12] = np.repeat(np.repeat(face, 12, axis=0), 12, axis=1)
+    clip = load_clip(make_clip("8k.mp4", frames))
     assert clip.mouth.shape == (2, 96, 96) and clip.coverage == 1
     assert (clip.info.width, clip.info.height) == (7680, 4320)
     assert 80 < (clip.boxes[0, 2] - clip.boxes[0, 0]) / 12 < 180

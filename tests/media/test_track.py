@@ -69,6 +69,11 @@ def test_false_alarms_are_dropped():
     assert len(seen) == 1 and seen[0].mean_x == pytest.approx(50)
 
 
+def test_flickers_do_not_pile_up():
+    frames = [[face(20)] + ([face(300)] if t % 30 == 0 else []) for t in range(200)]
+    assert len(tracked(*frames)) <= 2
+
+
 def test_a_clear_face_in_a_clip_of_one_frame_counts():
     assert len(people(tracked([face(20)]), 1)) == 1
 

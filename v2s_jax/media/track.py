@@ -99,6 +99,8 @@ class Tracker:
     def add(self, frame: int, faces: Sequence[Face], picture: UInt8[np.ndarray, "H W 3"]) -> None:
         """Takes the faces of the next frame."""
         waiting = [track for track in self.tracks if frame - track.frames[-1] <= _PATIENCE]
+        # What flickered up once is forgotten here, or its pictures would pile up over a long clip.
+        self.tracks = [track for track in self.tracks if track in waiting or len(track.frames) >= _SHORTEST]
         last = np.stack([track.faces[-1].box for track in waiting]) if waiting else np.zeros((0, 4))
         overlaps = overlap(np.stack([face.box for face in faces]), last) if faces else np.zeros((0, len(waiting)))
         looks = [_look(picture, face) for face in faces]
