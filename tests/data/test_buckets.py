@@ -1,4 +1,5 @@
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from hypothesis import given, settings
@@ -43,6 +44,16 @@ def test_the_plan_is_a_function_of_seed_and_step():
         first.batch(step)
     for step in steps.tolist():  # in any order, many epochs apart
         np.testing.assert_array_equal(first.batch(step).indices, second.batch(step).indices)
+
+
+def test_threads_may_be_epochs_apart():
+    """Epochs of one batch, so that threads keep dropping each other's plans."""
+    plan = TrainingPlan(np.arange(5), np.full(5, 10), (10,), 4, seed=1)
+    with ThreadPoolExecutor(8) as pool:
+        shared = list(pool.map(plan.batch, range(400)))
+    for step in range(400):
+        alone = TrainingPlan(np.arange(5), np.full(5, 10), (10,), 4, seed=1).batch(step)
+        np.testing.assert_array_equal(shared[step].indices, alone.indices)
 
 
 def test_seeds_and_epochs_differ():

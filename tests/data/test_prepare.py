@@ -139,7 +139,7 @@ def test_killed_and_run_again_it_makes_the_same_data_set(prepared, tree, tmp_pat
         patch.setattr(prepare, "replacing", watched)
         prepare.prepare(Grid(), tree, out)
     assert not set(times) & set(made)
-    assert read_metadata(out) == read_metadata(prepared[0])
+    assert read_metadata(out).splits == read_metadata(prepared[0]).splits
     assert marked in read_metadata(out).splits["train"].ids
 
 
@@ -186,6 +186,19 @@ def test_a_full_disk_is_a_sentence_that_says_how_to_go_on(error, tmp_path):
 def test_a_corpus_that_is_not_made_needs_a_source(tmp_path):
     with pytest.raises(V2SError, match="prepare grid needs --source DIR"):
         prepare.prepare(Grid(), None, tmp_path)
+
+
+def test_a_corpus_that_makes_its_clips_makes_them_once(prepared, tree, tmp_path):
+    class Made(Grid):
+        def make_source(self, folder, jobs, speakers, clips_per_speaker):
+            assert (jobs, speakers, clips_per_speaker) == (1, ("t00",), 7) and not (folder / "t00").exists()
+            shutil.copytree(tree, folder)
+
+    options = Options(speakers=("t00",), limit=1, clips_per_speaker=7)
+    assert prepare.prepare(Made(), None, tmp_path, options).clips == {"train": 1}
+    assert prepare.prepare(Made(), None, tmp_path, options).nothing_to_do
+    with pytest.raises(V2SError, match="finished data set of grid made with other options"):
+        prepare.prepare(Made(), None, tmp_path, Options(speakers=("t00",), clips_per_speaker=8))
 
 
 def test_options_are_parsed():

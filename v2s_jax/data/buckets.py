@@ -59,10 +59,12 @@ class TrainingPlan:
     def batch(self, step: int) -> BatchPlan:
         """The batch of a step, counted from 0 over all epochs."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch not in self._epochs:
-            self._epochs[epoch] = self._plan(epoch)
-            self._epochs.pop(epoch - 2, None)  # threads may still be at the end of the last epoch
-        return self._epochs[epoch][place]
+        plan = self._epochs.get(epoch)  # held here: another thread may drop it
+        if plan is None:
+            plan = self._epochs[epoch] = self._plan(epoch)
+            for old in [kept for kept in list(self._epochs) if kept < epoch - 1]:
+                self._epochs.pop(old, None)
+        return plan[place]
 
     def _plan(self, epoch: int) -> list[BatchPlan]:
         rng = np.random.default_rng((self._seed, epoch))

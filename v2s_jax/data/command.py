@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of each split")
     parser.add_argument("--clips-per-speaker", type=_positive, metavar="N", help="how many clips talker makes of each")
     parser.add_argument("--face", type=int, metavar="N", help="which face to follow where there are several")
+    parser.add_argument(
+        "--landmarks",
+        type=int,
+        choices=(5, 68),
+        default=5,
+        help="68: AV-HuBERT's own recipe, with a model for research use only",
+    )
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give a clip up after this")
 
 
@@ -31,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         limit=args.limit,
         clips_per_speaker=args.clips_per_speaker,
         face=args.face,
+        landmarks=args.landmarks,
         timeout=args.timeout,
     )
     summary = prepare(find_corpus(args.corpus), args.source, args.out, options)

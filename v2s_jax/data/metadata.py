@@ -50,10 +50,18 @@ class Split:
 
 @dataclasses.dataclass
 class Metadata:
-    """A data set: its corpus and its splits by name."""
+    """A data set.
+
+    Attributes:
+        corpus: what it was made of.
+        splits: by name.
+        recipe: the options of `prepare` that chose its clips and faces.
+        schema_version: of its records.
+    """
 
     corpus: str
     splits: dict[str, Split]
+    recipe: dict[str, Any] = dataclasses.field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -101,7 +109,8 @@ def read_metadata(folder: str | PathLike[str]) -> Metadata:
         values: dict[str, Any] = json.loads(path.read_bytes())
         version = values["schema_version"]
         if version == SCHEMA_VERSION:
-            return Metadata(values["corpus"], {name: _split(split) for name, split in values["splits"].items()})
+            splits = {name: _split(split) for name, split in values["splits"].items()}
+            return Metadata(values["corpus"], splits, values.get("recipe", {}))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise V2SError(
             f"{folder} is not a prepared data set (it has no {METADATA_FILE}); make or finish it with v2s-jax prepare"

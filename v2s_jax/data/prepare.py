@@ -16,6 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from v2s_jax.data import schema
 from v2s_jax.data.corpus import ClipSpec, Corpus, select
@@ -41,6 +42,7 @@ class Options:
         limit: at most so many clips of each split.
         clips_per_speaker: how many to make, for a corpus that makes its clips; its default when None.
         face: which face track to follow; the steadiest largest one when None.
+        landmarks: 5 or 68, as `media.clip.load_clip` takes it.
         timeout: seconds after which a clip is given up.
     """
 
@@ -49,13 +51,20 @@ class Options:
     limit: int | None = None
     clips_per_speaker: int | None = None
     face: int | None = None
-    timeout: float = 3600.0
+    landmarks: int = 5
+    timeout: float | int = 3600
+
+    def recipe(self) -> dict[str, Any]:
+        """What of this decides the data set's content, as JSON has it."""
+        speakers = None if self.speakers is None else list(self.speakers)
+        chosen = {"speakers": speakers, "limit": self.limit, "clips_per_speaker": self.clips_per_speaker}
+        return chosen | {"face": self.face, "landmarks": self.landmarks}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Task:
     spec: ClipSpec
-    face: int | None
+    options: Options
     staged: Path
 
 
@@ -80,19 +89,19 @@ def prepare(corpus: Corpus, source: Path | None, out: Path, options: Options = O
     with writing_to(out), _locked(out):
         finished = (out / METADATA_FILE).exists()
         if source is None:
-            if finished:  # by this same corpus's own making
-                return _nothing_to_do(out, read_skipped(out))
+            if finished:
+                return _check_recipe(out, corpus, options)
             source = out / STAGING / f"source_{options.clips_per_speaker}"
             corpus.make_source(source, options.jobs, options.speakers, options.clips_per_speaker)
         specs = select(list(corpus.clips(source)), options.speakers, options.limit)
         if finished:
             return _check_same(out, specs)
-        tasks = [_Task(spec, options.face, _staged_path(out, spec, options)) for spec in specs]
+        tasks = [_Task(spec, options, _staged_path(out, spec, options)) for spec in specs]
         skipped = _stage(tasks, out, options)
         staged = [task for task in tasks if task.staged.exists()]
         if not staged:
             raise V2SError(f"none of the {len(tasks)} clips could be used; the first: {skipped[0].reason}")
-        _finish(corpus, staged, skipped, out)
+        _finish(corpus, staged, skipped, out, options)
         return summarise(out, skipped)
 
 
@@ -107,6 +116,17 @@ def _check_same(out: Path, specs: Sequence[ClipSpec]) -> Summary:
             f"{len(asked & held)} in both); give another --out or remove it first"
         )
     return _nothing_to_do(out, skipped)
+
+
+def _check_recipe(out: Path, corpus: Corpus, options: Options) -> Summary:
+    """Like `_check_same` for a corpus that makes its clips, without making them again."""
+    metadata = read_metadata(out)
+    if (metadata.corpus, metadata.recipe) != (corpus.name, options.recipe()):
+        raise V2SError(
+            f"{out} is already a finished data set of {metadata.corpus} made with other options ({metadata.recipe}); "
+            "give another --out or remove it first"
+        )
+    return _nothing_to_do(out, read_skipped(out))
 
 
 def _nothing_to_do(out: Path, skipped: list[Skipped]) -> Summary:
@@ -139,7 +159,7 @@ def extract_task(task: _Task) -> _Extracted:
     from v2s_jax.media.clip import load_clip
 
     spec = task.spec
-    clip = load_clip(spec.path, face=task.face)
+    clip = load_clip(spec.path, face=task.options.face, landmarks=task.options.landmarks)
     record = record_of(clip, id=spec.id, speaker=spec.speaker, text=spec.text, source=spec.path.name)
     return _Extracted(schema.encode(record), tuple(clip.warnings))
 
@@ -151,12 +171,21 @@ def _staged_path(out: Path, spec: ClipSpec, options: Options) -> Path:
         state = (status.st_size, status.st_mtime_ns)
     except OSError:
         state = (0, 0)
-    depends = (schema.SCHEMA_VERSION, spec.id, spec.speaker, spec.text, str(spec.path), state, options.face)
+    depends = (
+        schema.SCHEMA_VERSION,
+        spec.id,
+        spec.speaker,
+        spec.text,
+        str(spec.path),
+        state,
+        options.face,
+        options.landmarks,
+    )
     name = hashlib.sha256(repr(depends).encode()).hexdigest()[:40]
     return out / STAGING / "clips" / name[:2] / f"{name}.example"
 
 
-def _finish(corpus: Corpus, staged: Sequence[_Task], skipped: Sequence[Skipped], out: Path) -> None:
+def _finish(corpus: Corpus, staged: Sequence[_Task], skipped: Sequence[Skipped], out: Path, options: Options) -> None:
     """Shards from staged records, then everything to its final place."""
     from v2s_jax.data.builder import build
     from v2s_jax.data.sheet import contact_sheet
@@ -167,7 +196,7 @@ def _finish(corpus: Corpus, staged: Sequence[_Task], skipped: Sequence[Skipped],
     work = out / STAGING / "build"
     shutil.rmtree(work, ignore_errors=True)
     folder, metadata = build(corpus, by_split, work)
-    write_metadata(folder, metadata)
+    write_metadata(folder, dataclasses.replace(metadata, recipe=options.recipe()))
     contact_sheet(folder, folder / "contact_sheet.png")
     _write_lines(folder / SKIPPED_FILE, [dataclasses.asdict(clip) for clip in skipped])
     ids = {task.spec.id for task in staged}

@@ -92,7 +92,7 @@ def pad(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _rate(work: Callable[[], object], seconds: float) -> float:
+def _rate(work: Callable[[], object], seconds: float | int) -> float:
     """Calls of `work` per processor second, after one to warm up."""
     work()
     calls, start = 0, time.process_time()

@@ -36,7 +36,7 @@ class _Worker:
 
 
 def run_isolated(
-    function: Callable[[Any], Any], items: Iterable[Any], jobs: int, timeout: float = 3600.0
+    function: Callable[[Any], Any], items: Iterable[Any], jobs: int, timeout: float | int = 3600
 ) -> Generator[tuple[Any, Any], None, None]:
     """Applies `function` to every item in `jobs` processes; yields (item, result or Failure) as they finish.
 
@@ -94,7 +94,7 @@ def _give(worker: _Worker, item: Any) -> _Worker:
     return worker
 
 
-def _ready(workers: list[_Worker], timeout: float) -> list[_Worker]:
+def _ready(workers: list[_Worker], timeout: float | int) -> list[_Worker]:
     """Workers that answered, died or ran out of time; waits until there is one."""
     while True:
         oldest = min(worker.since for worker in workers)
@@ -105,7 +105,7 @@ def _ready(workers: list[_Worker], timeout: float) -> list[_Worker]:
             return ready
 
 
-def _collect(worker: _Worker, timeout: float) -> tuple[Any, bool]:
+def _collect(worker: _Worker, timeout: float | int) -> tuple[Any, bool]:
     """The worker's result or a Failure, and whether the worker lives on."""
     if not worker.pipe.poll():
         _stop(worker)
