@@ -1,13 +1,20 @@
 """The eyes at any openness of the lids."""
 
 import numpy as np
+from jaxtyping import Float
 
 from data_pipelines.talker.identities import Identity
 from data_pipelines.talker.paint import over
 from data_pipelines.talker.surface import soft
 
 
-def eyes(picture: np.ndarray, who: Identity, x: np.ndarray, y: np.ndarray, openness: float) -> None:
+def eyes(
+    picture: Float[np.ndarray, "h w 3"],
+    who: Identity,
+    x: Float[np.ndarray, "1 w"],
+    y: Float[np.ndarray, "h 1"],
+    openness: float,
+) -> None:
     """Draws both eyes into the picture [H, W, 3] in place; openness 0 closed to 1 open."""
     half = 9.1 * (0.55 + 0.45 * who.eye_size)
     along = (np.abs(x) - who.eye_distance) / half  # -1 inner corner, 1 outer

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from data_pipelines.talker.backdrop import clothes, wall
 from data_pipelines.talker.head import CANVAS, EYE_LEVELS, EYE_WINDOW, lit, paint_head
 from data_pipelines.talker.identities import Identity
-from data_pipelines.talker.mouth import draw_mouth
+from data_pipelines.talker.mouth import MouthShape, draw_mouth
 from data_pipelines.talker.scene import Motion, Scene
 from data_pipelines.talker.surface import half_width, soft
 from data_pipelines.talker.visemes import shape_at
@@ -32,7 +33,7 @@ class Puppet:
         self._jaw_window = CANVAS.window(-62, who.mouth_y - 14, 62, who.chin + 34)
         self._jaw = _jaw_reach(who, x[:, self._jaw_window[1]], y[self._jaw_window[0]])
 
-    def frame(self, shape, lids: float) -> np.ndarray:
+    def frame(self, shape: MouthShape, lids: float) -> Float[np.ndarray, "H W 4"]:
         """The head with one mouth shape and openness of the lids, float32 [H, W, 4] RGBA in 0..1."""
         picture = self._still.copy()
         picture[..., :3][EYE_WINDOW] = self._lids[round(lids * (EYE_LEVELS - 1))]
@@ -59,8 +60,13 @@ def _drop(picture: np.ndarray, shift: np.ndarray) -> np.ndarray:
 
 
 def frames(
-    who: Identity, scene: Scene, motion: Motion, track: np.ndarray, size: tuple[int, int], rng: np.random.Generator
-) -> Iterator[np.ndarray]:
+    who: Identity,
+    scene: Scene,
+    motion: Motion,
+    track: Float[np.ndarray, "T 10"],
+    size: tuple[int, int],
+    rng: np.random.Generator,
+) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
     """Yields uint8 [height, width, 3] RGB frames, one for each row of the mouth track.
 
     Args:

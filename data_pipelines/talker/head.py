@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import numpy as np
+from jaxtyping import Float
 from scipy import ndimage
 
 from data_pipelines.talker import paint
@@ -85,7 +86,12 @@ def _normals(who: Identity, x: np.ndarray, y: np.ndarray, face: np.ndarray, fron
     return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True)
 
 
-def lit(albedo: np.ndarray, normal: np.ndarray, gloss: np.ndarray, light: Light) -> np.ndarray:
+def lit(
+    albedo: Float[np.ndarray, "h w 3"],
+    normal: Float[np.ndarray, "h w 3"],
+    gloss: Float[np.ndarray, "h w"],
+    light: Light,
+) -> Float[np.ndarray, "h w 3"]:
     """Colours under a light: wrapped diffuse, redder in the shade as skin is, and a soft highlight (Blinn 1977)."""
     towards = light.direction()
     diffuse = np.clip((normal @ towards + light.wrap) / (1 + light.wrap), 0, 1)

@@ -116,7 +116,10 @@ def _voice(female: bool, rank: int, size: float, tempo: float) -> Voice:
 
 def _shape(rng: np.random.Generator, female: bool, size: float, tempo: float) -> dict[str, Any]:
     """Lengths of the face; a woman's is a little smaller, with larger eyes, thinner brows and fuller lips."""
-    draw = lambda spread: float(rng.uniform(-spread, spread))  # noqa: E731
+
+    def draw(spread: float) -> float:
+        return float(rng.uniform(-spread, spread))
+
     return {
         "face_width": (51.5 if female else 54.0) + 2.0 * size + draw(1.0),
         "chin": (91.0 if female else 97.0) + 2.5 * size + draw(1.5),

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float
 
 from data_pipelines.talker.identities import Identity
 from data_pipelines.talker.paint import over
@@ -64,7 +65,13 @@ def _lines(who: Identity, shape: MouthShape, x: np.ndarray, half: float) -> _Lin
     return _Lines(top, inner_top, inner_low, low, gap)
 
 
-def draw_mouth(picture: np.ndarray, who: Identity, shape: MouthShape, x: np.ndarray, y: np.ndarray) -> None:
+def draw_mouth(
+    picture: Float[np.ndarray, "h w 3"],
+    who: Identity,
+    shape: MouthShape,
+    x: Float[np.ndarray, "1 w"],
+    y: Float[np.ndarray, "h 1"],
+) -> None:
     """Draws the mouth over the bare skin of a lit picture [h, w, 3], in place.
 
     Args:

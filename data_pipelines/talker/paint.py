@@ -1,13 +1,14 @@
 """The parts of a head as soft masks and colours over face units: skin, brows, nostrils, beard, ears, hair, glasses."""
 
 import numpy as np
+from jaxtyping import Float
 from scipy import ndimage
 
 from data_pipelines.talker.identities import Colour, Identity
 from data_pipelines.talker.surface import both, bump, half_width, inside, soft
 
 
-def over(picture: np.ndarray, colour: Colour | np.ndarray, mask: np.ndarray) -> None:
+def over(picture: Float[np.ndarray, "h w 3"], colour: Colour | np.ndarray, mask: Float[np.ndarray, "h w"]) -> None:
     """Lays `colour` (RGB or [H, W, 3]) over the picture [H, W, 3] where the mask [H, W] is 1, in place."""
     picture += (np.asarray(colour, np.float32) - picture) * mask[..., None]
 

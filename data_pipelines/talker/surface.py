@@ -7,6 +7,7 @@ towards the camera.
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float
 
 from data_pipelines.talker.identities import Identity
 
@@ -59,7 +60,7 @@ def both(x: np.ndarray, y: np.ndarray, at: tuple[float, float], spread: tuple[fl
     return bump(np.abs(x), y, at, spread)
 
 
-def half_width(who: Identity, y: np.ndarray) -> np.ndarray:
+def half_width(who: Identity, y: Float[np.ndarray, "h 1"]) -> Float[np.ndarray, "h 1"]:
     """Half the face's width at height `y`, 0 beyond crown and chin."""
     below = np.clip((y - _BROADEST) / (who.chin - _BROADEST), 0, 1)
     above = np.clip((_BROADEST - y) / (_BROADEST - CROWN), 0, 1)
@@ -74,7 +75,7 @@ def inside(
     return soft((width - np.abs(x)) / np.sqrt(1 + slope**2) + rough, edge) * (width > edge)
 
 
-def depth(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def depth(who: Identity, x: Float[np.ndarray, "1 w"], y: Float[np.ndarray, "h 1"]) -> Float[np.ndarray, "h w"]:
     """Height of the face towards the camera, in units; the lips are not part of it (mouth.py draws them)."""
     width = np.hypot(half_width(who, y), 0.45 * who.face_width)  # so that crown and chin are round, not ridges
     z = 46 * np.sqrt(np.clip(1 - np.abs(x / width) ** 2.3, 0.02, 1)) + 16 * np.sqrt(
@@ -99,7 +100,7 @@ def depth(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return z.astype(np.float32)
 
 
-def normals(z: np.ndarray, resolution: float) -> np.ndarray:
+def normals(z: Float[np.ndarray, "h w"], resolution: float) -> Float[np.ndarray, "h w 3"]:
     """Unit normals [H, W, 3] of a height field sampled at `resolution` pixels a unit."""
     zy, zx = np.gradient(z, 1 / resolution)
     normal = np.stack([-zx, -zy, np.ones_like(z)], axis=-1)
