@@ -37,7 +37,7 @@ def test_conv3x3_counts_neighbours():
 
 def test_weight_gradients_for_the_cpu_and_for_other_platforms_agree():
     x, dy = normal(3, 8, 8, 4), normal(3, 4, 4, 6, seed=1)
-    cpu = ops._weight_gradient_by_columns(x, dy, 2)
+    cpu = ops._weight_gradient_by_columns(x, dy, 3, 2, chunk=3)
     np.testing.assert_allclose(cpu, ops._weight_gradient_plain(x, dy, 2), atol=1e-4)
 
 
@@ -54,6 +54,7 @@ def test_stem_equals_the_3d_convolution_and_its_weight_gradient():
     np.testing.assert_allclose(ours, expected, atol=1e-4)
     dy = normal(*expected.shape, seed=2)
     np.testing.assert_allclose(vjp(dy)[0], plain_vjp(dy)[0], atol=1e-3)
+    np.testing.assert_allclose(ops._stem_weight_gradient_plain(video, dy, kernel.shape, 2), plain_vjp(dy)[0], atol=1e-3)
 
 
 def test_max_pool_equals_flax_and_sends_the_gradient_to_the_maximum():

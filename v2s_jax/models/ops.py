@@ -47,7 +47,7 @@ def _conv3x3_backward(stride, residuals, dy):
     dkernel = lax.platform_dependent(
         x,
         dy,
-        cpu=functools.partial(_weight_gradient_by_columns, stride=stride),
+        cpu=functools.partial(_weight_gradient_by_columns, size=3, stride=stride, chunk=3),
         default=functools.partial(_weight_gradient_plain, stride=stride),
     )
     return vjp_x(dy)[0], dkernel.astype(kernel.dtype)
@@ -59,53 +59,96 @@ def _weight_gradient_plain(x, dy, stride):
     return vjp(dy)[0]
 
 
-def _weight_gradient_by_columns(x, dy, stride, chunk=3):
+def _weight_gradient_by_columns(x, dy, size, stride, chunk):
     """For every kernel row, dense products of a few columns of the input with the few outputs that read them."""
-    n, height, width, channels = x.shape
+    n, _, _, channels = x.shape
     _, rows, columns, out = dy.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    gradient = jnp.zeros((3, 3, channels, out), jnp.float32)
+    padded = jnp.pad(x, ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0)))
+    gradient = jnp.zeros((size, size, channels, out), jnp.float32)
     for start in range(0, columns, chunk):
         outputs = min(chunk, columns - start)
-        reach = stride * (outputs - 1) + 3
+        reach = stride * (outputs - 1) + size
         dy_rows = dy[:, :, start : start + outputs].reshape(n * rows, outputs * out)
         x_columns = padded[:, :, stride * start : stride * start + reach]
-        for i in range(3):
+        for i in range(size):
             x_rows = x_columns[:, i : i + stride * (rows - 1) + 1 : stride].reshape(n * rows, reach * channels)
             blocks = lax.dot_general(x_rows, dy_rows, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)
             blocks = blocks.reshape(reach, channels, outputs, out)
-            gradient = gradient.at[i].add(sum(blocks[stride * v : stride * v + 3, :, v] for v in range(outputs)))
+            taps = sum(blocks[stride * v : stride * v + size, :, v] for v in range(outputs))
+            gradient = gradient.at[i].add(taps)
     return gradient.astype(x.dtype)
 
 
 conv3x3.defvjp(_conv3x3_forward, _conv3x3_backward)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def stem_conv3d(
     video: Float[Array, "B T H W"], kernel: Float[Array, "D K K 1 O"], stride: int = 2
 ) -> Float[Array, "B T h w O"]:
     """The 3D stem (stride 1 in time, padding that keeps T) as a 2D convolution over stacked frames.
 
     A 3D convolution of one input channel is a 2D one whose D input channels are the neighbouring frames: on XLA:CPU the
-    gradient of the 3D form is hundreds of times slower.
+    gradient of the 3D form is hundreds of times slower. There the weight gradient is a sum of matrix products, too.
 
     Args:
         video: grey frames, zeros where there is none.
         kernel: weights as of a 3D convolution: time, height, width, 1, channels; D and K odd.
         stride: spatial stride.
     """
-    depth, size, _, _, out = kernel.shape
+    return _stem_by_stacking(video, kernel, stride)
+
+
+def _stack_in_time(video, depth):
+    """Frames [B*T, H, W, D], channel d being the frame d - D//2 later."""
     batch, frames, height, width = video.shape
     padded = jnp.pad(video, ((0, 0), (depth // 2, depth // 2), (0, 0), (0, 0)))
     stacked = jnp.stack([padded[:, i : i + frames] for i in range(depth)], axis=-1)
+    return stacked.reshape(batch * frames, height, width, depth)
+
+
+def _stem_by_stacking(video, kernel, stride):
+    depth, size, _, _, out = kernel.shape
     y = lax.conv_general_dilated(
-        stacked.reshape(batch * frames, height, width, depth),
+        _stack_in_time(video, depth),
         kernel[:, :, :, 0].transpose(1, 2, 0, 3),
         (stride, stride),
         [(size // 2, size // 2)] * 2,
         dimension_numbers=_NHWC,
     )
-    return y.reshape(batch, frames, *y.shape[1:3], out)
+    return y.reshape(*video.shape[:2], *y.shape[1:3], out)
+
+
+def _stem_forward(video, kernel, stride):
+    return _stem_by_stacking(video, kernel, stride), (video, kernel)
+
+
+def _stem_backward(stride, residuals, dy):
+    video, kernel = residuals
+    _, vjp_video = jax.vjp(lambda video: _stem_by_stacking(video, kernel, stride), video)
+    dkernel = lax.platform_dependent(
+        video,
+        dy,
+        cpu=functools.partial(_stem_weight_gradient_by_columns, shape=kernel.shape, stride=stride),
+        default=functools.partial(_stem_weight_gradient_plain, shape=kernel.shape, stride=stride),
+    )
+    return vjp_video(dy)[0], dkernel.astype(kernel.dtype)  # XLA drops the first where nobody asks for it
+
+
+def _stem_weight_gradient_plain(video, dy, shape, stride):
+    _, vjp = jax.vjp(lambda kernel: _stem_by_stacking(video, kernel, stride), jnp.zeros(shape, video.dtype))
+    return vjp(dy)[0]
+
+
+def _stem_weight_gradient_by_columns(video, dy, shape, stride):
+    depth, size, _, _, out = shape
+    gradient = _weight_gradient_by_columns(
+        _stack_in_time(video, depth), dy.reshape(-1, *dy.shape[2:]), size, stride, chunk=11
+    )
+    return gradient.transpose(2, 0, 1, 3)[:, :, :, None]
+
+
+stem_conv3d.defvjp(_stem_forward, _stem_backward)
 
 
 def max_pool3x3(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
