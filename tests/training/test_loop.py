@@ -1,28 +1,87 @@
+"""Whole runs of the toy system: resuming, stopping, and what is left on disk."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.training import toy
 from v2s_jax.errors import V2SError
-from v2s_jax.training import checkpoint, loop
+from v2s_jax.training import loop
+from v2s_jax.training.checkpoint import Checkpoints, read_weights
 
 pytestmark = pytest.mark.usefixtures("toy_system")
 
 
 def final_state(workdir, config):
     """The state a run left, restored from its last checkpoint."""
-    import contextlib
-
     with contextlib.ExitStack() as stack:
         return loop.Run(config, workdir, stack).state
 
 
-def test_four_steps_are_two_a_restore_and_two_to_the_bit(tmp_path):
-    config = toy.toy_config(**{"train.steps": 4, "optimizer.schedule": "constant"})
-    assert loop.train(config, tmp_path / "whole") == 0
-    half = toy.toy_config(**{"train.steps": 2, "optimizer.schedule": "constant"})
-    assert loop.train(half, tmp_path / "parts") == 0
-    assert loop.train(config, tmp_path / "parts") == 0
-    toy.assert_same(final_state(tmp_path / "whole", config), final_state(tmp_path / "parts", config))
+def lines(workdir, name="loss"):
+    """Step and value of every line of metrics.jsonl that has `name`."""
+    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line[name]) for line in found if name in line]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of four steps without a break."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        toy.use_toy(patch.setattr)
+        assert loop.train(toy.toy_config(), folder) == 0
+    return folder
+
+
+def test_four_steps_are_two_a_restore_and_two_to_the_bit(whole, tmp_path, monkeypatch):
+    config = toy.toy_config()
+    stop_after(monkeypatch, 2)
+    assert loop.train(config, tmp_path) == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    toy.use_toy(monkeypatch.setattr)
+    assert int(final_state(tmp_path, config)["step"]) == 2
+    assert loop.train(config, tmp_path) == 0
+    toy.assert_same(final_state(whole, config), final_state(tmp_path, config))
+    assert lines(tmp_path) == lines(whole)
+
+
+def stop_after(monkeypatch, step):
+    """Sends this process SIGTERM while it makes step number `step`."""
+    next_batch, calls = loop.Run.next_batch, []
+
+    def stopping(self, batches):
+        calls.append(1)
+        if len(calls) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return next_batch(self, batches)
+
+    monkeypatch.setattr(loop.Run, "next_batch", stopping)
+
+
+def test_sigterm_to_a_real_process_saves_and_the_same_command_goes_on(tmp_path):
+    command = [sys.executable, "-m", "tests.training.toy", str(tmp_path), "--steps", "1000000"]
+    run = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
+    for line in run.stderr:
+        if line.startswith("step 3/"):
+            run.send_signal(signal.SIGTERM)
+            break
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 128 + signal.SIGTERM, said
+    assert "SIGTERM: finishing this step" in said and "the same command goes on from there" in said
+    assert "Traceback" not in said
+    config = toy.toy_config(**{"train.steps": 1_000_000})
+    step = int(final_state(tmp_path, config)["step"])
+    assert step >= 3 and lines(tmp_path)[-1][0] == step
 
 
 def test_a_run_that_blows_up_stops_and_keeps_the_last_good_checkpoint(tmp_path):
@@ -36,8 +95,77 @@ def test_a_run_that_blows_up_stops_and_keeps_the_last_good_checkpoint(tmp_path):
 
 def test_validation_scores_draws_and_names_the_best(tmp_path):
     assert loop.train(toy.toy_config(**{"validation.every": 2}), tmp_path) == 0
-    text = (tmp_path / "metrics.jsonl").read_text()
-    assert "val/estoi" in text and "steps_per_second" in text
+    assert [step for step, _ in lines(tmp_path, "val/estoi")] == [2, 4]
     assert (tmp_path / "pictures" / "00000004_0.png").exists()
     assert "heads/0/kernel" in (tmp_path / "model.txt").read_text()
-    assert checkpoint.Checkpoints(tmp_path, 2, "min").best() == 4
+    assert json.loads((tmp_path / "config.json").read_text())["system"]["name"] == "toy"
+    config, params, stats = read_weights(tmp_path)
+    assert config.train.steps == 4 and params["heads"][0]["kernel"].shape == (16, 320) and stats["norm"]["mean"].any()
+
+
+def test_no_improvement_ends_the_run_and_it_stays_ended(tmp_path):
+    settings = {"train.steps": 20, "validation.every": 1, "train.patience": 2, "train.best_is": "max"}
+    config = toy.toy_config(**settings, **{"train.save_every": 100, "validation.clips": 0})
+    assert loop.train(config, tmp_path) == 0
+    losses = lines(tmp_path, "val/loss")
+    best = max(losses, key=lambda entry: entry[1])[0]
+    assert losses[-1][0] == best + 2 < 20
+    assert loop.train(config, tmp_path) == 0
+    assert lines(tmp_path, "val/loss") == losses
+
+
+def test_a_finished_run_is_left_as_it_is(whole):
+    before = (whole / "metrics.jsonl").read_text()
+    assert loop.train(toy.toy_config(), whole) == 0
+    assert (whole / "metrics.jsonl").read_text() == before
+
+
+def test_a_workdir_of_another_system_is_refused(whole):
+    with pytest.raises(V2SError, match=r"another config \(system.width: 16 -> 8\)"):
+        loop.train(toy.toy_config(**{"system.width": 8}), whole)
+
+
+def test_a_best_metric_that_validation_does_not_give_is_refused(tmp_path):
+    config = toy.toy_config(**{"validation.every": 1, "train.best": "val/pesq", "validation.clips": 0})
+    with pytest.raises(V2SError, match="'val/pesq', which validation did not give; it gave val/l1, val/loss"):
+        loop.train(config, tmp_path)
+
+
+def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(V2SError, match="file/run cannot be written to .* choose another"):
+        loop.train(toy.toy_config(), tmp_path / "file" / "run")
+
+
+def test_a_full_disk_is_reported_and_training_goes_on(tmp_path, monkeypatch, capsys):
+    save, complaints = Checkpoints.save, []
+
+    def failing(self, step, *arguments):
+        if step == 2:
+            complaints.append(step)
+            return "No checkpoint could be written: no space left."
+        return save(self, step, *arguments)
+
+    monkeypatch.setattr(Checkpoints, "save", failing)
+    assert loop.train(toy.toy_config(), tmp_path) == 0
+    assert complaints == [2]
+    assert "no space left. Training goes on; the next save tries again." in capsys.readouterr().err
+    assert int(final_state(tmp_path, toy.toy_config())["step"]) == 4
+
+
+def test_a_last_save_that_fails_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Checkpoints, "save", lambda *_: "No space left.")
+    with pytest.raises(V2SError, match="ended at step 4 without a checkpoint of it: No space left."):
+        loop.train(toy.toy_config(), tmp_path)
+
+
+def test_a_profile_is_written(tmp_path):
+    assert loop.train(toy.toy_config(**{"train.profile": (1, 2)}), tmp_path) == 0
+    assert list((tmp_path / "profile").rglob("*.pb"))
+
+
+def test_too_little_memory_is_said_in_a_sentence(tmp_path, monkeypatch):
+    huge = jax.jit(lambda: jnp.zeros(2**44, jnp.uint8))
+    monkeypatch.setattr(loop, "compile_train_step", lambda *_: lambda *_: huge())
+    with pytest.raises(V2SError, match="does not fit the device's memory .* lower data.batch_size"):
+        loop.train(toy.toy_config(), tmp_path)

@@ -14,6 +14,7 @@ from flax import nnx
 
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.data.batch import Batch
+from v2s_jax.data.loader import Loader
 from v2s_jax.features.mel import log_mel_jax, scale_mel, unscale_mel
 from v2s_jax.systems.base import frame_mask
 from v2s_jax.training import loop
@@ -57,8 +58,8 @@ class Toy(nnx.Module):
         return {"all": [(".*", "train")], "head": [("trunk/.*|norm/.*", "frozen"), ("heads/.*", "train")]}
 
 
-class ToyLoader:
-    """Batches as a pure function of (seed, step); `limit` counts how many were made."""
+class ToyLoader(Loader):
+    """Batches as a pure function of (seed, step); the first mouth pixel of `poison_step` is 0 and 1 elsewhere."""
 
     def __init__(self, seed=0, rows=ROWS, poison_step=-1):
         self.seed, self.rows, self.poison_step = seed, rows, poison_step
