@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2s_jax.media.detect import Face
-from v2s_jax.media.track import Tracker, overlap, people, spread
+from v2s_jax.media.track import Track, Tracker, _merged, overlap, people, spread
 
 # A slope looks the same wherever a face is put on it.
 SLOPE = np.add.outer(np.arange(120) * 0.5, np.arange(400) * 0.4).astype(np.uint8)
@@ -96,3 +96,17 @@ def test_identity_frames_are_spread_and_clear(length, count):
     assert chosen.shape == (count,) and set(chosen) <= set(range(length))
     if length == 40:
         assert chosen.tolist() == [3, 13, 23, 33]
+
+
+def test_joined_tracks_are_in_order_of_time():
+    """A short piece seen in a gap of a long one, with all its detections' figures along."""
+    long, short = Track(), Track()
+    for frame in (0, 1, 2, 40, 41):
+        long.add(frame, face(frame), np.ones(1), PICTURE)
+    for frame in (20, 21):
+        short.add(frame, face(frame, score=0.7), np.ones(1), PICTURE)
+    joined = _merged([long, short])
+    assert joined.frames == [0, 1, 2, 20, 21, 40, 41]
+    assert joined.boxes[:, 0].tolist() == joined.frames
+    assert joined.scores.tolist() == [1.5] * 3 + [0.7] * 2 + [1.5] * 2
+    assert joined.landmarks.shape == (7, 5, 2)

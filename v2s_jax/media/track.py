@@ -1,5 +1,6 @@
 """Linking detections to tracks, tracks to people, and choosing whom to read."""
 
+import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,7 +39,10 @@ class Track:
 
     def __init__(self) -> None:
         self.frames: list[int] = []
-        self.faces: list[Face] = []
+        # Box, score and landmarks of each detection, in one growing buffer: thousands of small arrays between the
+        # pictures that come and go would keep the heap from shrinking (60 MB a minute).
+        self.rows = array.array("d")
+        self.last_box = np.zeros(4)
         self.look = np.zeros(0)
         self.chip = self.surroundings = np.zeros((0, 0, 3), np.uint8)
         self._best = -np.inf
@@ -46,7 +50,8 @@ class Track:
     def add(self, frame: int, face: Face, look: Float[np.ndarray, "n"], picture: UInt8[np.ndarray, "H W 3"]) -> None:
         """Appends a detection and keeps the picture of the clearest one."""
         self.frames.append(frame)
-        self.faces.append(face)
+        self.rows.extend([*face.box, face.score, *face.landmarks.ravel()])
+        self.last_box = face.box
         self.look = look
         # A new picture only for a clearer face, so that a steady track does not cut one out of each frame.
         if face.score > self._best + 0.1:
@@ -57,22 +62,25 @@ class Track:
     @property
     def best(self) -> float:
         """The clearest detection's score."""
-        return max(face.score for face in self.faces)
+        return float(self.scores.max())
 
     @property
     def boxes(self) -> Float[np.ndarray, "n 4"]:
         """Box of each detection: left, top, right, bottom in pixels."""
-        return np.stack([face.box for face in self.faces])
+        return self._table()[:, :4]
 
     @property
     def scores(self) -> Float[np.ndarray, "n"]:
         """Score of each detection."""
-        return np.array([face.score for face in self.faces])
+        return self._table()[:, 4]
 
     @property
     def landmarks(self) -> Float[np.ndarray, "n P 2"]:
         """Landmarks of each detection in pixels."""
-        return np.stack([face.landmarks for face in self.faces])
+        return self._table()[:, 5:].reshape(len(self.frames), -1, 2)
+
+    def _table(self) -> np.ndarray:
+        return np.array(self.rows).reshape(len(self.frames), -1)
 
     @property
     def mean_x(self) -> float:
@@ -101,7 +109,7 @@ class Tracker:
         waiting = [track for track in self.tracks if frame - track.frames[-1] <= _PATIENCE]
         # What flickered up once is forgotten here, or its pictures would pile up over a long clip.
         self.tracks = [track for track in self.tracks if track in waiting or len(track.frames) >= _SHORTEST]
-        last = np.stack([track.faces[-1].box for track in waiting]) if waiting else np.zeros((0, 4))
+        last = np.stack([track.last_box for track in waiting]) if waiting else np.zeros((0, 4))
         overlaps = overlap(np.stack([face.box for face in faces]), last) if faces else np.zeros((0, len(waiting)))
         looks = [_look(picture, face) for face in faces]
         free = set(range(len(faces)))
@@ -188,12 +196,13 @@ def _meet(track: Track, group: list[Track]) -> bool:
 
 def _merged(group: list[Track]) -> Track:
     merged = Track()
-    pairs = sorted(
-        ((frame, face) for track in group for frame, face in zip(track.frames, track.faces, strict=True)),
-        key=lambda pair: pair[0],
-    )
-    merged.frames = [frame for frame, _ in pairs]
-    merged.faces = [face for _, face in pairs]
+    for track in group:
+        merged.frames.extend(track.frames)
+        merged.rows.extend(track.rows)
+    # A short track may lie in a gap of a long one.
+    order = np.argsort(merged.frames)
+    merged.rows = array.array("d", merged._table()[order].ravel())
+    merged.frames.sort()
     return merged
 
 
