@@ -1,0 +1,89 @@
+import argparse
+
+import pytest
+
+from v2s_jax.errors import V2SError
+from v2s_jax.training import command
+
+FILE = """
+from v2s_jax.training.defaults import default_config
+def get_config():
+    config = default_config()
+    config.system.name = "svts"
+    return config
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "experiment.py"
+    path.write_text(FILE)
+    return path
+
+
+def parse(*arguments):
+    """As the program does: the command is a sub-parser."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser.add_subparsers().add_parser("train"))
+    return parser.parse_args(["train", *arguments])
+
+
+def test_overrides_are_taken_wherever_they_stand():
+    args = parse("--config.train.steps=3", "--config=a.py", "--config.data.path", "b", "--workdir=w")
+    assert args.config == "a.py" and args.workdir == "w"
+    assert args.overrides == ["--config.train.steps=3", "--config.data.path=b"]
+
+
+def test_other_unknown_options_are_still_refused(capsys):
+    with pytest.raises(SystemExit):
+        parse("--config=a.py", "--workdir=w", "--steps=3")
+    assert "--steps=3" in capsys.readouterr().err
+
+
+def test_overrides_keep_the_type_of_the_default(file):
+    overrides = ["--config.train.steps=7", "--config.data.buckets=(50,100)", "--config.optimizer.learning_rate=1e-4"]
+    config = command.load_config(file, overrides)
+    assert config.train.steps == 7 and config.data.buckets == (50, 100) and config.optimizer.learning_rate == 1e-4
+    assert config.is_locked and config.system.name == "svts"
+
+
+def test_an_unknown_setting_is_answered_with_the_closest(file):
+    with pytest.raises(V2SError, match="has no setting train.stps; did you mean train.steps?"):
+        command.load_config(file, ["--config.train.stps=3"])
+    with pytest.raises(V2SError, match="has no setting xyz; there are .*seed, system.name"):
+        command.load_config(file, ["--config.xyz=3"])
+
+
+def test_a_value_of_another_type_is_refused(file):
+    with pytest.raises(V2SError, match="train.steps=many: invalid literal"):
+        command.load_config(file, ["--config.train.steps=many"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "no function get_config"),
+        ("def get_config(): return {}", "must return an ml_collections ConfigDict, not dict"),
+        ("def get_config(): return 1 / 0", "ZeroDivisionError"),
+        ("def get_config(:", "SyntaxError"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, text, message):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(V2SError, match=f"broken.py.*{message}"):
+        command.load_config(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(V2SError, match="nothing.py does not exist"):
+        command.load_config(tmp_path / "nothing.py")
+
+
+def test_run_trains_with_the_config(file, tmp_path, monkeypatch):
+    from v2s_jax.training import loop
+
+    calls = []
+    monkeypatch.setattr(loop, "train", lambda config, workdir: calls.append((config.train.steps, workdir)) or 0)
+    assert command.run(parse(f"--config={file}", f"--workdir={tmp_path}", "--config.train.steps=5")) == 0
+    assert calls == [(5, str(tmp_path))]
