@@ -11,14 +11,14 @@ from jaxtyping import Float
 
 from v2s_jax.constants import N_MELS, SAMPLE_RATE
 
-PESQ_WORST = 1.043  # P.862.2 maps the lowest raw score, -0.5, to this
+PESQ_WORST = 1.0  # the lower end of P.862.2's scale
 _N_CEPSTRA = 13  # c1 ... c13
 _LOUD = np.log(100.0)  # 40 dB below the loudest frame is where speech is taken to end
 _GROSS = 1.2  # an F0 off by more than this factor is a gross error (Chu and Alwan, ICASSP 2009)
 
 
 def pesq_wideband(recording: Float[np.ndarray, "n"], candidate: Float[np.ndarray, "n"]) -> float:
-    """PESQ, wideband (ITU-T P.862.2), 1.04 to 4.64. A candidate without any sound gets the worst score."""
+    """PESQ, wideband (ITU-T P.862.2), 1 to 4.64. A candidate without any sound gets the worst score."""
     import pesq
 
     if not np.any(recording):

@@ -63,7 +63,7 @@ class Metric:
         better: which way is good.
         compute: value for one clip; NaN where it cannot be judged.
         about: one sentence for the report.
-        package: import name of an optional package it needs.
+        packages: import names of the optional packages it needs (extra `eval`).
         needs_reference: it compares with the recording, so it says nothing about the recording itself.
         needs_text: it compares with the transcript.
         weight: how much a clip counts in the mean.
@@ -76,7 +76,7 @@ class Metric:
     better: Literal["higher", "lower"]
     compute: Callable[[Signals], float]
     about: str
-    package: str | None = None
+    packages: tuple[str, ...] = ()
     needs_reference: bool = True
     needs_text: bool = False
     weight: Callable[[Signals], float] = lambda signals: 1.0
@@ -87,8 +87,8 @@ _F0 = "F0 by autocorrelation (Boersma 1993), 65-500 Hz, every 10 ms."
 METRICS: tuple[Metric, ...] = (
     Metric(
         *("pesq", "PESQ", "", "higher", lambda s: measures.pesq_wideband(s.recording, s.candidate)),
-        about="Perceptual quality against the recording, wideband (P.862.2), 1.04 to 4.64.",
-        package="pesq",
+        about="Perceptual quality against the recording, wideband (P.862.2), 1 to 4.64.",
+        packages=("pesq",),
     ),
     Metric(
         *("stoi", "STOI", "", "higher", lambda s: measures.stoi(s.recording, s.candidate)),
@@ -121,7 +121,6 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *("wer", "WER", "%", "lower", lambda s: 100 * s.words.rate),
         about="Word error rate by pocketsphinx: errors over words of all clips together.",
-        package="pocketsphinx",
         needs_reference=False,
         needs_text=True,
         weight=lambda s: float(s.words.n_words),
@@ -130,21 +129,21 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *("dnsmos_ovrl", "DNSMOS", "", "higher", lambda s: s.opinions["overall"]),
         about="Predicted opinion of the whole, 1 to 5, without a reference (P.835).",
-        package="speechmos",
+        packages=("speechmos", "onnxruntime"),
         needs_reference=False,
         digits=2,
     ),
     Metric(
         *("dnsmos_sig", "DNSMOS speech", "", "higher", lambda s: s.opinions["signal"]),
         about="Predicted opinion of the speech alone.",
-        package="speechmos",
+        packages=("speechmos", "onnxruntime"),
         needs_reference=False,
         digits=2,
     ),
     Metric(
         *("dnsmos_bak", "DNSMOS noise", "", "higher", lambda s: s.opinions["background"]),
         about="Predicted opinion of the background; higher is quieter.",
-        package="speechmos",
+        packages=("speechmos", "onnxruntime"),
         needs_reference=False,
         digits=2,
     ),
@@ -182,8 +181,9 @@ def choose(names: Sequence[str] | None, with_text: bool) -> tuple[list[Metric], 
 
 def _obstacle(metric: Metric, with_text: bool) -> str:
     """Why a metric cannot be computed, or ""."""
-    if metric.package and importlib.util.find_spec(metric.package) is None:
-        return f"the package {metric.package} is missing (pip install 'v2s-jax[eval]' adds it)"
+    for package in metric.packages:
+        if importlib.util.find_spec(package) is None:
+            return f"the package {package} is missing (pip install 'v2s-jax[eval]' adds it)"
     if metric.needs_text and not with_text:
         return "no clip has a text (a .txt or .align beside it, or in a manifest.jsonl)"
     return ""

@@ -81,22 +81,20 @@ def text_of(recording: Path, root: Path) -> str:
 
 
 def _manifest_texts(folder: Path) -> dict[str, str]:
-    """Texts by name from the lines of `manifest.jsonl`; each names its clip by `id`, `wav`, `output` or `source`."""
+    """Texts from the lines of `manifest.jsonl`, by the clip's `id`, `wav` or `source` and by the stem of it.
+
+    Lines that are not JSON (cut off when a run was killed) are passed over.
+    """
     path = folder / "manifest.jsonl"
-    if not path.is_file():
-        return {}
     texts: dict[str, str] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
+    for line in read_text(path).splitlines() if path.is_file() else []:
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise V2SError(f"{path}: line {number} is not JSON ({error.msg}); mend or remove it") from error
-        if isinstance(row, dict) and isinstance(row.get("text"), str):
-            for key in ("source", "output", "wav", "id"):
-                if isinstance(row.get(key), str):
-                    name = Path(row[key])
-                    texts[name.stem] = row["text"]
-                    texts[name.with_suffix("").as_posix()] = row["text"]
+        except json.JSONDecodeError:
+            continue
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            continue
+        for name in (row.get("source"), row.get("wav"), row.get("id")):
+            if isinstance(name, str):
+                texts[Path(name).stem] = texts[Path(name).with_suffix("").as_posix()] = row["text"]
     return texts

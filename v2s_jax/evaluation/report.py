@@ -144,7 +144,7 @@ def _card(clip: ClipScore, metrics: Sequence[Metric], pair: Pair) -> str:
     ]
     sides = "".join(
         f'<figure><figcaption class="{css}">{label}</figcaption><img src="{embed.spectrogram(wave)}" '
-        f'alt="log-mel spectrogram, {label}"><audio controls preload="metadata" src="{embed.sound(wave)}"></audio></figure>'
+        f'alt="log-mel spectrogram, {label}"><audio controls src="{embed.sound(wave)}"></audio></figure>'
         for label, css, wave in (("generated", "made", generated), ("real recording", "real", recording))
     )
     said = spoken(clip.steps) if clip.steps else html.escape(clip.text)

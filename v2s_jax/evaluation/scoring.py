@@ -158,7 +158,7 @@ def evaluate(
         if len(texts) < len(pairs):
             notes.append(f"{len(pairs) - len(texts)} of {len(pairs)} clips have no text and no share in the WER.")
     task = functools.partial(score, names=[m.name for m in metrics], grammar=chosen_grammar, ceiling=ceiling)
-    outcomes = run_isolated(task, pairs, min(jobs or os.cpu_count() or 1, len(pairs)), timeout=1800)
+    outcomes = run_isolated(task, pairs, min(jobs or os.cpu_count() or 1, len(pairs)), timeout=1800.0)
     results = {pair.name: outcome for pair, outcome in progress(outcomes, len(pairs), "clips")}
     failed = {pair.name: results[pair.name].reason for pair in pairs if isinstance(results[pair.name], Failure)}
     clips = [results[pair.name] for pair in pairs if pair.name not in failed]
@@ -222,7 +222,7 @@ def _length_notes(clips: Sequence[ClipScore]) -> list[str]:
 
 
 def _versions(metrics: Sequence[Metric]) -> dict[str, str]:
-    packages = {"pystoi", "librosa"} | {metric.package for metric in metrics if metric.package}
+    packages = {"pystoi", "pocketsphinx"}.union(*(metric.packages for metric in metrics))
     return {name: importlib.metadata.version(name) for name in sorted(packages)}
 
 

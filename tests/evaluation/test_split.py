@@ -1,0 +1,64 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.data.conftest import NoCorpus, make_record
+from tests.evaluation.test_command import run
+from tests.small_model import save_small
+from v2s_jax.data.builder import build
+from v2s_jax.data.metadata import write_metadata
+from v2s_jax.data.schema import encode
+from v2s_jax.data.shards import ShardedDataset
+from v2s_jax.errors import V2SError
+from v2s_jax.evaluation.split import synthesize_split
+from v2s_jax.media.audio import read_wav
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A data set of five test records, one of them without sound, and a model."""
+    top = tmp_path_factory.mktemp("prepared")
+    records = [make_record(number, 12 + number, "test", silent=number == 2) for number in range(5)]
+    paths = [top / f"{record.n_frames}.example" for record in records]
+    for path, record in zip(paths, records, strict=True):
+        path.write_bytes(encode(record))
+    folder, metadata = build(NoCorpus(), {"test": paths}, top / "built")
+    write_metadata(folder, metadata)
+    save_small(top / "model")
+    return top / "model", folder, records
+
+
+def test_a_split_is_spoken_and_scored(prepared, tmp_path, capsys):
+    model, data, records = prepared
+    names = ["--metrics", "mcd,voicing", "--jobs", 1]
+    status = run("--model", model, "--data", data, "--out", tmp_path / "out", *names)
+    assert status == 3  # the record without sound
+    results = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert {clip["name"] for clip in results["clips"]} == {record.id for record in records if record.audio is not None}
+    assert list(results["failures"]) == [records[2].id]
+    assert results["about"] == {"model": str(model), "data": str(data), "split": "test"}
+    for record in (records[0], records[4]):
+        spoken = read_wav(tmp_path / "out" / "generated" / f"{record.id}.wav")
+        assert len(spoken) == 640 * record.n_frames
+        recording = read_wav(tmp_path / "out" / "recording" / f"{record.id}.wav")
+        np.testing.assert_allclose(recording, record.audio, atol=1e-3)
+    assert "| MCD (dB) ↓" in capsys.readouterr().out
+
+
+def test_a_limit_takes_clips_from_all_over_the_split(prepared, tmp_path):
+    model, data, _ = prepared
+    pairs, failures = synthesize_split(str(model), data, "test", tmp_path, limit=2)
+    ids = ShardedDataset(data, "test").ids
+    assert {*failures, *(pair.name for pair in pairs)} == {ids[0], ids[2]}
+
+
+def test_what_cannot_be_evaluated_is_one_sentence(prepared, tmp_path):
+    model, data, _ = prepared
+    with pytest.raises(V2SError, match="has no split 'train'"):
+        synthesize_split(str(model), data, "train", tmp_path)
+    with pytest.raises(V2SError):
+        synthesize_split(str(tmp_path / "no_model"), data, "test", tmp_path)
+    (tmp_path / "out").write_text("a file in the way")
+    with pytest.raises(V2SError, match="cannot be made"):
+        synthesize_split(str(model), data, "test", tmp_path / "out", limit=1)
