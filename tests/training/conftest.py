@@ -1,5 +1,6 @@
 import pytest
 
+from tests.data.conftest import dataset_dir, records  # noqa: F401 (fixtures)
 from tests.training import toy
 
 

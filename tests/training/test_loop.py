@@ -18,6 +18,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.training import loop
 from v2s_jax.training.checkpoint import Checkpoints, read_weights
 
+OPEN_LOADER = loop.open_loader  # before the toy takes its place
 pytestmark = pytest.mark.usefixtures("toy_system")
 
 
@@ -169,3 +170,44 @@ def test_too_little_memory_is_said_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "compile_train_step", lambda *_: lambda *_: huge())
     with pytest.raises(V2SError, match="does not fit the device's memory .* lower data.batch_size"):
         loop.train(toy.toy_config(), tmp_path)
+
+
+def test_a_run_may_start_from_the_weights_of_another(whole, tmp_path):
+    config = toy.toy_config(**{"train.init_from": str(whole), "train.stage": "head", "train.steps": 2})
+    assert loop.train(config, tmp_path) == 0
+    _, params, stats = read_weights(whole)
+    after = final_state(tmp_path, config)
+    toy.assert_same(after["params"]["trunk"], params["trunk"])
+    toy.assert_same(after["stats"], stats)
+    assert (after["params"]["heads"][0]["kernel"] != params["heads"][0]["kernel"]).any()
+    moved = np.abs(np.asarray(after["ema"]["heads"][0]["kernel"]) - params["heads"][0]["kernel"]).max()
+    assert 0 < moved < 0.01  # two steps of at most 0.001: the averages started there too
+
+
+def test_weights_of_another_system_are_refused(whole, tmp_path):
+    config = toy.toy_config(**{"train.init_from": str(whole), "system.width": 8})
+    with pytest.raises(
+        V2SError, match=r"init_from .* another config \(weights.heads/0/kernel: \(16, 320\) -> \(8, 320\)"
+    ):
+        loop.train(config, tmp_path)
+
+
+def test_real_shards_train_and_resume_to_the_bit(dataset_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "open_loader", OPEN_LOADER)
+    settings = {"data.path": str(dataset_dir), "data.batch_size": 4, "data.buckets": (toy.FRAMES,)}
+    config = toy.toy_config(**settings, **{"validation.every": 4, "validation.clips": 1})
+    del config.data.poison_step
+    assert loop.train(config, tmp_path / "whole") == 0
+    stop_after(monkeypatch, 2)
+    assert loop.train(config, tmp_path / "parts") == 128 + signal.SIGTERM
+    assert loop.train(config, tmp_path / "parts") == 0
+    toy.assert_same(final_state(tmp_path / "whole", config), final_state(tmp_path / "parts", config))
+    with pytest.raises(V2SError, match="trained on data with seed 0"):
+        loop.train(toy_with(config, seed=1), tmp_path / "parts")
+
+
+def toy_with(config, **changes):
+    """A copy of a config with changes."""
+    changed = config.copy_and_resolve_references()
+    changed.update(changes)
+    return changed

@@ -18,6 +18,7 @@ from v2s_jax.systems.registry import build
 from v2s_jax.training import checkpoint, mesh, validate
 from v2s_jax.training.ema import evaluation_params
 from v2s_jax.training.feed import Prefetch
+from v2s_jax.training.initial import start_from
 from v2s_jax.training.interrupt import Interrupt
 from v2s_jax.training.overview import overview, totals
 from v2s_jax.training.precision import compute_dtype
@@ -123,6 +124,8 @@ class Run:
         restored = self.checkpoints.restore(abstract, self.json)
         if restored is None:
             self.state = jax.jit(initial, out_shardings=self.shardings)(key)
+            if config.train.init_from:
+                self.state = start_from(self.state, config.train.init_from, self.shardings)
             self.loop: dict[str, Any] = {"loader": self.training.state(0), "best": None, "best_step": 0}
         else:
             self.state, self.loop = restored.state, restored.loop
