@@ -49,6 +49,7 @@ TEST = [
     *EVAL,
     *TALKER,
     "pytest>=8",
+    "setuptools>=77",  # builds the wheel that a test looks at
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",  # properties
     "beartype>=0.20",  # checks the shapes while testing

@@ -1,5 +1,6 @@
 """The strict rig: rank promotion raises, warnings are errors (pyproject), shapes are checked (jaxtyping + beartype)."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -26,3 +27,23 @@ def talker_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("talker_tree")
     generate(out, identities=(0, 1), clips_per_identity=3, seed=0, free_share=0.34, workers=0)
     return out
+
+
+@pytest.fixture(scope="session")
+def talker_data(talker_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`talker_tree` as a prepared data set; all its clips are in the split `train`."""
+    from data_pipelines.talker.corpus import corpus
+    from v2s_jax.data.prepare import prepare
+
+    out = tmp_path_factory.mktemp("prepared") / "talker"
+    prepare(corpus, talker_tree, out)
+    return out
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """In CI a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome, report.longrepr = "failed", f"skipped in CI: {report.longrepr}"
+    return report

@@ -19,22 +19,22 @@ class Batch:
     Attributes:
         length: valid video frames of each row.
         mouth: grey mouth crops, 0-255, not normalised.
-        audio: waveform in [-1, 1] at 16 kHz, 640 samples to a video frame.
+        audio: waveform in [-1, 1] at 16 kHz, 640 T samples.
         face: aligned RGB identity crops, 0-255.
         speaker_embedding: L2-normalised speaker vector.
-        units: discrete speech units at 50 Hz.
-        pitch: F0 in Hz at 100 Hz, 0 where unvoiced.
-        energy: log frame energy at 100 Hz.
+        units: discrete speech units at 50 Hz, 2 T of them.
+        pitch: F0 in Hz at 100 Hz, 4 T frames, 0 where unvoiced.
+        energy: log frame energy at 100 Hz, 4 T frames.
     """
 
     length: Int[Array, "B"]
     mouth: UInt8[Array, "B T 88 88"] | None = None
-    audio: Float[Array, "B 640*T"] | None = None
+    audio: Float[Array, "B samples"] | None = None
     face: UInt8[Array, "B K 112 112 3"] | None = None
     speaker_embedding: Float[Array, "B 256"] | None = None
-    units: Int[Array, "B 2*T"] | None = None
-    pitch: Float[Array, "B 4*T"] | None = None
-    energy: Float[Array, "B 4*T"] | None = None
+    units: Int[Array, "B half_frames"] | None = None
+    pitch: Float[Array, "B mel_frames"] | None = None
+    energy: Float[Array, "B mel_frames"] | None = None
 
     def tree_flatten_with_keys(self):
         """Children with their names, for jax."""

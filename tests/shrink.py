@@ -1,0 +1,16 @@
+"""Any shipped experiment, made small enough to train two steps in a test."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+SMALL = {"resnet": (2, 2, 2, 2), "blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3}
+
+
+def shrink(config: ConfigDict, data: Path) -> ConfigDict:
+    """`config` with a few channels, two steps, and `data` in place of its corpus; everything else stays as shipped."""
+    config.system.update({name: value for name, value in SMALL.items() if name in config.system})
+    config.data.update({"path": str(data), "batch_size": 2, "buckets": (10,), "workers": 0})
+    config.train.update({"steps": 2, "log_every": 1, "save_every": 2, "patience": 0})
+    config.validation.update({"every": 2, "split": "train", "clips": 1, "shown": 1, "griffin_lim_iterations": 2})
+    return config

@@ -1,0 +1,50 @@
+"""The built wheel, outside the checkout: complete, and light where it promises to be."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Training runs on machines that have neither video nor TFDS packages.
+LIGHT = ["v2s_jax.training.loop", "v2s_jax.training.command", "v2s_jax.data.loader", "v2s_jax.systems.svts"]
+HEAVY = ["av", "dlib", "tensorflow_datasets", "pesq", "speechmos", "pocketsphinx", "espeakng_loader", "data_pipelines"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, ROOT]
+    subprocess.run(command, check=True, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.slow
+def test_wheel_holds_code_assets_and_licence(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in (
+        "v2s_jax/cli.py",
+        "v2s_jax/assets/demo/clip.mp4",
+        "v2s_jax/assets/talker-svts/model.safetensors",
+        "data_pipelines/grid/splits/s1_val.txt",
+    ):
+        assert needed in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not any(name.startswith(("tests/", "configs/")) for name in names)
+    assert sum(info.file_size for info in zipfile.ZipFile(wheel).infolist() if "/assets/" in info.filename) < 32e6
+
+
+@pytest.mark.slow
+def test_training_imports_neither_video_nor_tfds_packages_from_the_wheel(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        f"import sys, importlib; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        f"for name in {LIGHT}: importlib.import_module(name)\n"
+        f"import v2s_jax; assert v2s_jax.__file__.startswith({str(tmp_path)!r}), v2s_jax.__file__\n"
+        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
