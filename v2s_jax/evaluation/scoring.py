@@ -164,10 +164,9 @@ def evaluate(
     clips = [results[pair.name] for pair in pairs if pair.name not in failed]
     if not clips:
         raise V2SError(f"not one of {len(pairs)} clips could be scored; the first: {next(iter(failed.values()))}")
-    notes += _length_notes(clips)
-    return Evaluation(
-        metrics, chosen_grammar, clips, summarize(clips, metrics), (failures or {}) | failed, notes, about or {}
-    )
+    means = summarize(clips, metrics)
+    notes += _length_notes(clips) + _judged_notes(clips, metrics, means["generated"])
+    return Evaluation(metrics, chosen_grammar, clips, means, (failures or {}) | failed, notes, about or {})
 
 
 def score(pair: Pair, names: Sequence[str], grammar: str, ceiling: bool) -> ClipScore:
@@ -219,6 +218,16 @@ def _length_notes(clips: Sequence[ClipScore]) -> list[str]:
         f"{len(off)} generated waveforms differ in length from their recordings by more than a video frame "
         f"({off[0]} among them) and were compared as far as both go."
     ]
+
+
+def _judged_notes(clips: Sequence[ClipScore], metrics: Sequence[Metric], means: dict[str, Mean]) -> list[str]:
+    """Says which means leave clips out, such as the F0 error where nothing generated is voiced."""
+    notes = []
+    for metric in metrics:
+        asked = sum(metric.name in clip.weights for clip in clips)
+        if means[metric.name].n < asked:
+            notes.append(f"{metric.title} could be judged in {means[metric.name].n} of {asked} clips.")
+    return notes
 
 
 def _versions(metrics: Sequence[Metric]) -> dict[str, str]:
