@@ -10,6 +10,7 @@ from v2s_jax.media.audio import read_audio, read_wav
 from v2s_jax.media.mux import write_video
 from v2s_jax.media.video import probe, read_frames
 from v2s_jax.synthesis import command
+from v2s_jax.synthesis.synthesizer import Synthesizer
 
 
 def synthesize(*words):
@@ -35,6 +36,18 @@ def clips(tmp_path_factory, talker_clip):
     write_video(folder / "broken" / "nobody.mp4", [np.full((120, 160, 3), 90, np.uint8)] * 5, 25, None)
     (folder / "truncated.mp4").write_bytes((folder / "silent.mp4").read_bytes()[:3000])
     return folder
+
+
+@pytest.fixture(scope="module")
+def compiled(model):
+    """The model in memory, for tests that need no fresh one."""
+    return Synthesizer.from_pretrained(model)
+
+
+@pytest.fixture
+def quick(compiled, monkeypatch):
+    """Lets the command take the model from memory."""
+    monkeypatch.setattr(command.Synthesizer, "from_pretrained", lambda _: compiled)
 
 
 @pytest.fixture(scope="module")
@@ -99,20 +112,20 @@ def test_a_second_run_skips_what_is_done_and_tries_the_rest_again(spoken, clips,
     assert (out / "silent.wav").stat().st_mtime_ns == before
 
 
-def test_no_video_and_a_whole_success(clips, model, tmp_path, capsys):
+def test_no_video_and_a_whole_success(clips, model, tmp_path, capsys, quick):
     assert synthesize(clips / "silent.mp4", "--out", tmp_path / "out", "--model", model, "--no-video") == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.jsonl", "silent.wav"]
     assert "1 of 1 clips spoken" in capsys.readouterr().out
 
 
-def test_failed_clips_leave_no_older_output(clips, model, tmp_path):
+def test_failed_clips_leave_no_older_output(clips, model, tmp_path, quick):
     (tmp_path / "nobody.wav").write_bytes(b"older")
     assert synthesize(clips / "broken/nobody.mp4", clips / "gone.mp4", "--out", tmp_path, "--model", model) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["failed.txt", "manifest.jsonl"]
     assert "there is no such file" in manifest(tmp_path)["gone"]["error"]
 
 
-def test_a_face_that_is_not_there(clips, model, tmp_path):
+def test_a_face_that_is_not_there(clips, model, tmp_path, quick):
     assert synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model, "--face", 2) == 3
     assert "face 2 was asked for" in manifest(tmp_path)["silent"]["error"]
 
@@ -123,7 +136,7 @@ def test_unwritable_output(clips, model, tmp_path):
         synthesize(clips / "silent.mp4", "--out", tmp_path / "file" / "out", "--model", model)
 
 
-def test_full_disk_stops_with_one_sentence_and_nothing_half_written(clips, model, tmp_path, monkeypatch):
+def test_full_disk_stops_with_one_sentence_and_nothing_half_written(clips, model, tmp_path, monkeypatch, quick):
     def full(path, waveform):
         raise V2SError(f"{path}: cannot be written (No space left on device); check the folder")
 
@@ -134,7 +147,7 @@ def test_full_disk_stops_with_one_sentence_and_nothing_half_written(clips, model
     assert not (tmp_path / "manifest.jsonl").read_text()
 
 
-def test_a_surprise_with_one_clip_is_its_own_failure(clips, model, tmp_path, monkeypatch):
+def test_a_surprise_with_one_clip_is_its_own_failure(clips, model, tmp_path, monkeypatch, quick):
     def burst(*_):
         raise ZeroDivisionError("division\nby zero")
 

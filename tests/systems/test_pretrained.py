@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,6 @@ from safetensors.numpy import load_file, save_file
 from tests.small_model import small_config, small_weights
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
-from v2s_jax.systems import pretrained
 from v2s_jax.systems.pretrained import assemble, read_pretrained, save_pretrained
 
 
@@ -42,6 +42,7 @@ def test_saved_and_read_back_is_the_same_model_in_evaluation_mode(small, folder)
     expected = assemble(config, params, stats, "here")
     assert sorted(os.listdir(folder)) == ["README.md", "config.json", "model.safetensors"]
     assert (folder / "README.md").read_text() == "# A card\n"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {(folder / "README.md").stat().st_mode & 0o777}
     assert json.loads(read_config.to_json())["system"] == json.loads(config.to_json())["system"]
     # Evaluation mode: dropout would ask for rngs, and moving statistics would raise inside jit.
     np.testing.assert_array_equal(speak(system), speak(expected))
@@ -87,7 +88,7 @@ def test_nothing_is_left_when_writing_fails(small, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pretrained, "save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(V2SError, match="No space left"):
         save_pretrained(tmp_path / "model", *small, card="")
     assert not list(tmp_path.iterdir())

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes speech.wav, speech.mp4, speech.png, report.html and the true sound, and prints a summary."""
-    source, text = _shipped_clip()
+    source, text = shipped_clip()
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _shipped_clip() -> tuple[Path, str]:
+def shipped_clip() -> tuple[Path, str]:
     """The demo's clip and what is said in it."""
     folder = pretrained.assets() / "demo"
     try:

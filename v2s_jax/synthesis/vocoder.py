@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import HOP_LENGTH
+from v2s_jax.constants import HOP_LENGTH, N_MELS
 from v2s_jax.errors import V2SError
 from v2s_jax.features.mel import LOG_CEILING
 from v2s_jax.synthesis.windows import Window, cross_fade
@@ -37,6 +37,8 @@ class GriffinLim:
 
     def __init__(self, iterations: int):
         self.iterations = iterations
+        # The first call loads and compiles what librosa needs, which takes seconds and belongs to no clip.
+        self(np.zeros((CONTEXT, N_MELS), np.float32))
 
     def __call__(self, log_mel: Float[np.ndarray, "m 80"]) -> Float[np.ndarray, "n"]:
         """The waveform, n = 160 m."""

@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx, traverse_util
 from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from v2s_jax.errors import V2SError
 from v2s_jax.systems.base import System
@@ -65,7 +65,7 @@ def save_pretrained(
     with _new_folder(Path(folder)) as temporary:
         (temporary / CONFIG).write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
         (temporary / CARD).write_text(card, encoding="utf-8")
-        save_file(weights, temporary / WEIGHTS)
+        (temporary / WEIGHTS).write_bytes(save(weights))  # save_file would make it unreadable for others
 
 
 def read_pretrained(folder: str | os.PathLike) -> tuple[ConfigDict, System]:
@@ -234,5 +234,5 @@ def _new_folder(folder: Path) -> Iterator[Path]:
             os.replace(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise V2SError(f"{folder}: cannot be written ({error}); check permissions and free space") from error
+    except OSError as error:
+        raise V2SError(f"{folder}: cannot be written ({error.strerror}); check permissions and free space") from error
