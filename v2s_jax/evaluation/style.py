@@ -12,8 +12,9 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 19px; margin: 40px 0 8p
 p { margin: 4px 0; } .soft { color: var(--soft); } .made { color: var(--made); } .real { color: var(--real); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 6px 10px; border-bottom: 1px solid var(--line); text-align: right; vertical-align: middle; }
+td:not(:first-child) { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; font-size: 13px; }
-td:not(:first-child) { white-space: nowrap; } td b { font-weight: 650; } td small { color: var(--soft); display: block; font-size: 12px; }
+td b { font-weight: 650; } td small { color: var(--soft); display: block; font-size: 12px; }
 .scroll { overflow-x: auto; } .sortable th { cursor: pointer; white-space: nowrap; user-select: none; }
 .sortable th[data-order="1"]::after { content: " \\25B2"; } .sortable th[data-order="-1"]::after { content: " \\25BC"; }
 .clip { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px;
