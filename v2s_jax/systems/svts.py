@@ -19,7 +19,7 @@ from v2s_jax.models.resnet import ResNetFrontend
 from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
 
 SIZES = {
-    "tiny": dict(resnet=(16, 32, 64, 128), blocks=2, width=128, heads=4, hidden=512),
+    "tiny": dict(resnet=(8, 16, 32, 64), blocks=2, width=128, heads=4, hidden=512),
     "S": dict(resnet=(64, 128, 256, 512), blocks=6, width=256, heads=4, hidden=2048),
     "M": dict(resnet=(64, 128, 256, 512), blocks=12, width=256, heads=4, hidden=2048),
     "L": dict(resnet=(64, 128, 256, 512), blocks=12, width=512, heads=8, hidden=2048),
