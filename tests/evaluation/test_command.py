@@ -43,10 +43,14 @@ def test_two_folders_to_a_table_json_and_report(folders, tmp_path, capsys):
         (["made", "--model", "m", "--reference", "x"], "needs either"),
         (["made", "--reference", "x", "--data", "y"], "needs either"),
         (["made", "--reference", "x", "--out", "{tmp}/made"], "made is not a folder"),
-        (["made", "--reference", "x", "--out", "{tmp}/file/out"], "cannot be made"),
+        (["--model", "m", "--data", "x", "--metrics", "mos"], "no metric called 'mos'"),
+        (["--model", "m", "--data", "x", "--grammar", "{tmp}/none"], "expected grid, free or a JSGF"),
+        (["--model", "m", "--data", "x", "--figure", "{tmp}/none.png"], "none.png: the picture"),
+        (["--model", "m", "--data", "x", "--out", "{tmp}/file/out"], "cannot be made"),
     ],
 )
 def test_misuse_is_one_sentence(arguments, message, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(V2SError, match=message):
         run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 
 from v2s_jax.errors import V2SError
-from v2s_jax.evaluation.metrics import METRICS
-from v2s_jax.evaluation.pairs import find_pairs
+from v2s_jax.evaluation.embed import picture
+from v2s_jax.evaluation.metrics import METRICS, choose
+from v2s_jax.evaluation.pairs import find_pairs, make_folder
+from v2s_jax.evaluation.recognizer import Recognizer
 from v2s_jax.evaluation.report import write_report
 from v2s_jax.evaluation.scoring import evaluate
 from v2s_jax.evaluation.table import text_table
@@ -45,16 +47,15 @@ def run(args: argparse.Namespace) -> int:
         raise V2SError("evaluate needs either GENERATED_DIR --reference DIR, or --model NAME-OR-PATH --data DIR")
     if (args.reference if by_folder else args.data) is None:
         raise V2SError(f"evaluate needs {'--reference DIR' if by_folder else '--data DIR'} as well")
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise V2SError(f"{args.out} cannot be made ({error.strerror}); name another folder by --out") from error
+    _check(args)
     if by_folder:
         pairs, failures = find_pairs(args.generated, args.reference)
         about = {"generated": str(args.generated), "recordings": str(args.reference)}
+        make_folder(args.out)
     else:
         from v2s_jax.evaluation.split import synthesize_split  # the whole model stack, for this mode alone
 
+        make_folder(args.out)  # before the long work
         pairs, failures = synthesize_split(args.model, args.data, args.split, args.out, args.limit)
         about = {"model": args.model, "data": str(args.data), "split": args.split}
     evaluation = evaluate(
@@ -75,6 +76,15 @@ def run(args: argparse.Namespace) -> int:
         print(f"not scored: {name} ({reason})")
     print(f"wrote {args.out / 'evaluation.json'} and {args.out / 'report.html'}")
     return 3 if evaluation.failures else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses what cannot be had before any work is done."""
+    choose(args.metrics, with_text=True)
+    if args.grammar:
+        Recognizer(args.grammar)
+    for figure in args.figure:
+        picture(figure)
 
 
 def _positive(text: str) -> int:

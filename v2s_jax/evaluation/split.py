@@ -4,6 +4,7 @@ from pathlib import Path
 
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
+from v2s_jax.evaluation.pairs import make_folder
 from v2s_jax.evaluation.scoring import Pair
 from v2s_jax.media.audio import write_wav
 from v2s_jax.progress import progress
@@ -47,17 +48,10 @@ def synthesize_split(
             continue
         recording, generated = (out / kind / f"{record.id}.wav" for kind in ("recording", "generated"))
         for path, wave in ((recording, record.audio), (generated, speech.waveform)):
-            _make_folder(path.parent)
+            make_folder(path.parent)
             write_wav(path, wave)
         pairs.append(Pair(record.id, recording, generated, record.text))
     if not pairs:
         reason = next(iter(failures.values()), "the split is empty")
         raise V2SError(f"no {split} example of {data} could be evaluated: {reason}")
     return pairs, failures
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise V2SError(f"{folder} cannot be made ({error.strerror}); name a folder that can be written") from error
