@@ -19,7 +19,7 @@ from v2s_jax.training import loop
 from v2s_jax.training.checkpoint import Checkpoints, read_weights
 
 OPEN_LOADER = loop.open_loader  # before the toy takes its place
-pytestmark = pytest.mark.usefixtures("toy_system")
+pytestmark = pytest.mark.usefixtures("compile_once", "toy_system")
 
 
 def final_state(workdir, config):
@@ -35,7 +35,7 @@ def lines(workdir, name="loss"):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(compile_once, tmp_path_factory):
     """A run of four steps without a break."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
