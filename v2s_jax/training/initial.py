@@ -1,8 +1,10 @@
 """Where a run's first weights come from when it does not start from nothing: fine-tuning and later stages."""
 
 from pathlib import Path
+from typing import cast
 
 import jax
+from flax import nnx
 
 from v2s_jax.errors import V2SError
 from v2s_jax.systems.pretrained import read_pretrained
@@ -21,7 +23,7 @@ def initial_weights(source: str) -> tuple[Tree, Tree]:
         _, params, stats = read_weights(source)
         return params, stats
     _, system = read_pretrained(source)
-    _, params, stats = split_system(system)
+    _, params, stats = split_system(cast(nnx.Module, system))
     return params, stats
 
 
