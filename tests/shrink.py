@@ -11,6 +11,7 @@ def shrink(config: ConfigDict, data: Path) -> ConfigDict:
     """`config` with a few channels, two steps, and `data` in place of its corpus; everything else stays as shipped."""
     config.system.update({name: value for name, value in SMALL.items() if name in config.system})
     config.data.update({"path": str(data), "batch_size": 2, "buckets": (10,), "workers": 0})
+    config.optimizer.warmup_steps = 0
     config.train.update({"steps": 2, "log_every": 1, "save_every": 2, "patience": 0})
     config.validation.update({"every": 2, "split": "train", "clips": 1, "shown": 1, "griffin_lim_iterations": 2})
     return config

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -19,7 +19,7 @@ def progress(items: Iterable[T], total: int | None = None, unit: str = "clips", 
         unit: what an item is called.
         every: seconds between lines when stderr is no terminal.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, unit=f" {unit}", file=sys.stderr)

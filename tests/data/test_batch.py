@@ -29,3 +29,9 @@ def test_leaves_are_named_by_field():
 def test_fields_of_different_numbers_of_frames_are_refused():
     with pytest.raises(Exception, match="energy"):
         Batch(length=np.array([3]), pitch=np.zeros((1, 12), np.float32), energy=np.zeros((1, 8), np.float32))
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(ValueError, match="no units"):
+        small().need("units")
+    assert small().need("mouth").shape == (2, 3, 88, 88)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -35,6 +36,17 @@ class Batch:
     units: Int[Array, "B half_frames"] | None = None
     pitch: Float[Array, "B mel_frames"] | None = None
     energy: Float[Array, "B mel_frames"] | None = None
+
+    def need(self, name: str) -> jax.Array:
+        """The field `name`, which must be there.
+
+        Raises:
+            ValueError: the loader was not asked for it.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(f"the batch has no {name}: the system must name it in its `fields`")
+        return jnp.asarray(value)
 
     def tree_flatten_with_keys(self):
         """Children with their names, for jax."""

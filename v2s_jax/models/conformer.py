@@ -71,7 +71,7 @@ class RelativeAttention(nnx.Module):
         split = (batch, frames, self.heads, self.head_dim)
         x = self.norm(x)
         query, key, value = (layer(x).reshape(split) for layer in (self.query, self.key, self.value))
-        position = self.position(relative_positions(frames, width)).reshape(-1, self.heads, self.head_dim)
+        position = self.position(jnp.asarray(relative_positions(frames, width))).reshape(-1, self.heads, self.head_dim)
         bias_u, bias_v = (b[...].astype(query.dtype)[None, None] for b in (self.bias_u, self.bias_v))
         content = jnp.einsum("bthd,bshd->bhts", query + bias_u, key)
         distance = relative_shift(jnp.einsum("bthd,rhd->bhtr", query + bias_v, position))

@@ -78,11 +78,12 @@ class SVTS(nnx.Module):
 
     def __call__(self, batch: Batch, rngs: nnx.Rngs | None = None) -> Float[Array, "B M 80"]:
         """Scaled log-mel in float32."""
-        rows, frames = batch.mouth.shape[:2]
-        mask = frame_mask(batch.length, frames)
-        x = self.frontend(normalise_mouth(batch.mouth), mask)
+        mouth = batch.need("mouth")
+        rows, frames = mouth.shape[:2]
+        mask = frame_mask(batch.need("length"), frames)
+        x = self.frontend(normalise_mouth(mouth), mask)
         if self.uses_speaker:
-            speaker = jnp.broadcast_to(batch.speaker_embedding[:, None], (rows, frames, SPEAKER_DIM))
+            speaker = jnp.broadcast_to(batch.need("speaker_embedding")[:, None], (rows, frames, SPEAKER_DIM))
             x = jnp.concatenate([x, speaker.astype(x.dtype)], -1)
         x = self.conformer(self.project(x), mask, rngs)
         return self.head(x).astype(jnp.float32).reshape(rows, MEL_PER_FRAME * frames, N_MELS)
@@ -90,9 +91,9 @@ class SVTS(nnx.Module):
     def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[Float[Array, ""], Metrics]:
         """L1 on the scaled log-mel plus spectral convergence on the same mapped to [0, 1], where silence is 0."""
         predicted = self(batch, rngs)
-        target = scale_mel(log_mel_jax(batch.audio))
-        mask = frame_mask(MEL_PER_FRAME * batch.length, target.shape[1])[..., None]
-        l1 = jnp.sum(jnp.where(mask, abs(target - predicted), 0)) / jnp.maximum(mask.sum() * N_MELS, 1)
+        target = jnp.asarray(scale_mel(log_mel_jax(batch.need("audio"))))
+        mask = frame_mask(MEL_PER_FRAME * batch.need("length"), target.shape[1])[..., None]
+        l1 = jnp.sum(jnp.where(mask, jnp.abs(target - predicted), 0)) / jnp.maximum(mask.sum() * N_MELS, 1)
         convergence = spectral_convergence((target + 1) / 2, (predicted + 1) / 2, mask)
         loss = self.l1_weight * l1 + self.convergence_weight * convergence
         return loss, {"l1": l1, "spectral_convergence": convergence}
@@ -100,7 +101,7 @@ class SVTS(nnx.Module):
     def synthesize(self, batch: Batch, rngs: nnx.Rngs | None = None, sampler: None = None) -> Float[Array, "B M 80"]:
         """Unscaled log-mel, the floor beyond each clip's length; a regressor needs neither `rngs` nor `sampler`."""
         mel = unscale_mel(self(batch))
-        mask = frame_mask(MEL_PER_FRAME * batch.length, mel.shape[1])[..., None]
+        mask = frame_mask(MEL_PER_FRAME * batch.need("length"), mel.shape[1])[..., None]
         return jnp.where(mask, mel, LOG_FLOOR)
 
     def stages(self) -> dict[str, Rules]:
