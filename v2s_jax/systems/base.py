@@ -34,7 +34,7 @@ class System(Protocol):
         ...
 
     def stages(self) -> dict[str, Rules]:
-        """For every training stage, (pattern over parameter paths, what happens), first match wins, all covered."""
+        """For every training stage, (pattern over whole parameter paths, what happens): each parameter matches one."""
         ...
 
 
