@@ -8,6 +8,7 @@ had to leave some clips out, 128 + n a run stopped by signal n.
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if own_process:
         restart_with_huge_pages()
+        # An exception instead of sudden death, so that worker processes and temporary files are cleaned up.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     command = next((arg for arg in argv if not arg.startswith("-")), None)
     args = build_parser(command).parse_args(argv)
     try:
