@@ -209,3 +209,11 @@ def test_the_clock_goes_on_over_joined_recordings():
     joined = Clock()
     times = [joined(stamp, 0.04) for stamp in (10.0, 10.04, 0.0, 0.04, None)]
     assert times == pytest.approx([10.0, 10.04, 10.08, 10.12, 10.16])
+
+
+def test_titles_that_are_not_text_are_no_reason_to_refuse(make_clip, tmp_path):
+    path = make_clip("tagged.mp4", [np.full((64, 64, 3), 99, np.uint8)] * 3)
+    tagged = path.read_bytes()
+    assert b"Lavf" in tagged  # the muxer's name, in the metadata
+    (tmp_path / "odd.mp4").write_bytes(tagged.replace(b"Lavf", b"\xff\xfe\xff\xfe"))
+    assert probe(tmp_path / "odd.mp4").width == 64

@@ -44,12 +44,12 @@ def open_container(path: str | os.PathLike) -> Iterator[Any]:
     import av
 
     path = check_file(path)
+    # Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 no longer has, or needs, the option.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
         try:
-            container = stack.enter_context(
-                av.open(file, metadata_errors="replace", options={"protocol_whitelist": "none"})
-            )
+            container = stack.enter_context(av.open(file, options={"protocol_whitelist": "none"}, **lenient))
         except (av.error.FFmpegError, ValueError) as error:
             if _lacks_index(path):
                 raise BadClip(

@@ -66,7 +66,9 @@ def _orientation(frame: Any) -> tuple[int, bool]:
     The display matrix [a b u; c d v; x y w] (16.16 fixed point, ISO/IEC 14496-12 section 8.2.2) puts a stored point at
     (a x + c y, b x + d y) on screen, y pointing down; so the stored x axis shows along (a, b).
     """
-    data = next((bytes(side) for side in frame.side_data if side.type.name == "DISPLAYMATRIX"), None)
+    from av.sidedata.sidedata import Type
+
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return 0, False
     a, b, _, c, d = np.frombuffer(data, np.int32)[:5] / 65536
