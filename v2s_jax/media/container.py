@@ -45,7 +45,7 @@ def open_container(path: str | os.PathLike) -> Iterator[Any]:
 
     path = check_file(path)
     # Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 no longer has, or needs, the option.
-    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    lenient: Any = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
         try:
