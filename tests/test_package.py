@@ -1,5 +1,6 @@
 """The built wheel, outside the checkout: complete, and light where it promises to be."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -8,6 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PARTS = [
+    "v2s_jax",
+    "data_pipelines",
+    "setup.py",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+]
 # Training runs on machines that have neither video nor TFDS packages.
 LIGHT = ["v2s_jax.training.loop", "v2s_jax.training.command", "v2s_jax.data.loader", "v2s_jax.systems.svts"]
 HEAVY = ["av", "dlib", "tensorflow_datasets", "pesq", "speechmos", "pocketsphinx", "espeakng_loader", "data_pipelines"]
@@ -16,7 +27,11 @@ HEAVY = ["av", "dlib", "tensorflow_datasets", "pesq", "speechmos", "pocketsphinx
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, ROOT]
+    source = folder / "source"  # a copy, since setuptools builds in the source tree
+    source.mkdir()
+    for name in PARTS:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", folder, source]
     subprocess.run(command, check=True, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
