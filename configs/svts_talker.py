@@ -1,4 +1,4 @@
-"""SVTS, tiny, on the synthetic talkers: the model that ships as the embedded default.
+"""SVTS, tiny, on the synthetic talkers: how the embedded default is trained (its model card has the exact commands).
 
 Data: `v2s-jax prepare talker --clips-per-speaker 22 --out data/talker` (extra `talker`)
 Command: `v2s-jax train --config=configs/svts_talker.py --workdir=runs/svts_talker`

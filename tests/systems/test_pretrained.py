@@ -49,8 +49,9 @@ def test_saved_and_read_back_is_the_same_model_in_evaluation_mode(small, folder)
     np.testing.assert_array_equal(system.frontend.stem_bn.mean[...], stats["frontend"]["stem_bn"]["mean"])
 
 
-def test_data_path_is_cut_to_its_name(folder):
-    assert json.loads((folder / "config.json").read_text())["data"]["path"] == "set"
+def test_paths_are_cut_to_their_names(folder):
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["data"]["path"], config["train"]["init_from"]) == ("set", "run")
 
 
 def test_half_precision_keeps_vectors_and_statistics(small, tmp_path):

@@ -46,7 +46,8 @@ def save_pretrained(
 
     Args:
         folder: must not exist yet, or be empty.
-        config: the whole experiment. The path of its data set is cut to the last name: it means nothing elsewhere.
+        config: the whole experiment. The paths of its data set and of the weights it began with are cut to their last
+            names: they mean nothing elsewhere.
         params: nested dict of arrays, as `nnx.to_pure_dict` gives.
         stats: likewise, every variable that is no parameter.
         card: Markdown text for people: data, command, hardware, figures, licence.
@@ -58,8 +59,9 @@ def save_pretrained(
     if dtype not in DTYPES:
         raise V2SError(f"weights cannot be stored as {dtype!r}; known are {', '.join(DTYPES)}")
     config = ConfigDict(json.loads(config.to_json()))
-    if config.get("data", {}).get("path"):
-        config.data.path = Path(config.data.path).name
+    for section, name in (("data", "path"), ("train", "init_from")):
+        if config.get(section, {}).get(name):
+            config[section][name] = Path(config[section][name]).name
     weights = {name: _stored(name, value, dtype) for name, value in flat_names(params).items()}
     weights |= {name: _stored(name, value, "float32") for name, value in flat_names(stats).items()}
     with _new_folder(Path(folder)) as temporary:
