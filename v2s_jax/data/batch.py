@@ -55,7 +55,7 @@ class Batch:
 
     @classmethod
     def tree_unflatten(cls, _, children):
-        """Rebuilds without __init__, since jax also fills trees with shardings and placeholders."""
+        """Rebuilds without __init__, since jax also fills trees with shardings and abstract values."""
         batch = object.__new__(cls)
         for field, child in zip(dataclasses.fields(cls), children, strict=True):
             object.__setattr__(batch, field.name, child)
