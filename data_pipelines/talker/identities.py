@@ -66,7 +66,7 @@ class Identity:
     mouth_y: float  # below the eyes
     mouth_width: float  # half width at rest
     lip_fullness: float
-    hair_style: str  # one of HAIR_STYLES
+    hair_style: str  # of WOMEN_STYLES or MEN_STYLES
     hair_length: float  # how far below the eyes long hair falls
     beard: float  # 0 none, 0.5 stubble, 1 full
     glasses: bool
@@ -75,7 +75,6 @@ class Identity:
 
 WOMEN_STYLES = ("long", "bob", "parted", "curly")
 MEN_STYLES = ("short", "parted", "bald", "curly")
-HAIR_STYLES = tuple(dict.fromkeys(WOMEN_STYLES + MEN_STYLES))
 
 
 @functools.cache

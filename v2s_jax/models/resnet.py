@@ -11,7 +11,6 @@ from jaxtyping import Array, Bool, Float
 
 from v2s_jax.models import ops
 
-STAGES = 4
 BLOCKS_PER_STAGE = 2
 
 
