@@ -1,13 +1,11 @@
 """Systems by name: a new system is one file here and one line in the table."""
 
-import importlib
-
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from v2s_jax.errors import V2SError
+from v2s_jax.models.registry import construct
 from v2s_jax.systems.base import System
 
 SYSTEMS = {
@@ -26,7 +24,4 @@ def build(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) ->
     Raises:
         V2SError: there is no such system.
     """
-    if config.name not in SYSTEMS:
-        raise V2SError(f"system.name is {config.name!r}: expected one of {', '.join(SYSTEMS)}")
-    module, name = SYSTEMS[config.name].split(":")
-    return getattr(importlib.import_module(module), name)(config, rngs=rngs, dtype=dtype)
+    return construct(SYSTEMS, "system", config, rngs, dtype)

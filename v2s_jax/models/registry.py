@@ -1,0 +1,52 @@
+"""Parts by name: a new part is one file here and one line in the table."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from ml_collections import ConfigDict
+
+from v2s_jax.errors import V2SError
+
+MODELS = {
+    "avhubert": "v2s_jax.models.avhubert:AVHuBERT",
+    "hubert": "v2s_jax.models.hubert:HuBERT",
+    "hifigan": "v2s_jax.models.hifigan:Generator",
+    "speaker": "v2s_jax.models.speaker:SpeakerEncoder",
+}
+
+
+def build(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> nnx.Module:
+    """Builds the part that `config.name` names, with fresh weights.
+
+    Args:
+        config: as the part's `default_config` gives.
+        rngs: for the initial weights.
+        dtype: of the computation.
+
+    Raises:
+        V2SError: there is no such part.
+    """
+    return construct(MODELS, "model", config, rngs, dtype)
+
+
+def construct(classes: Mapping[str, str], section: str, config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike) -> Any:
+    """An object of the class that `config.name` names.
+
+    Args:
+        classes: "module:class" by name.
+        section: what an error calls the config.
+        config: the class's first argument.
+        rngs: the class's `rngs`.
+        dtype: the class's `dtype`.
+
+    Raises:
+        V2SError: there is no such name.
+    """
+    if config.name not in classes:
+        raise V2SError(f"{section}.name is {config.name!r}: expected one of {', '.join(classes)}")
+    module, name = classes[config.name].split(":")
+    return getattr(importlib.import_module(module), name)(config, rngs=rngs, dtype=dtype)
