@@ -1,16 +1,17 @@
 import json
 import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from tests.small_model import small_config, small_weights
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
+from v2s_jax.models import folder as folders
 from v2s_jax.systems.pretrained import assemble, read_pretrained, save_pretrained
 
 
@@ -85,11 +86,12 @@ def test_folder_with_files_is_never_overwritten(small, folder):
     assert (folder / "README.md").read_text() == "# A card\n"
 
 
-def test_nothing_is_left_when_writing_fails(small, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("No space left")])
+def test_nothing_is_left_when_writing_fails(small, tmp_path, monkeypatch, error):
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise error
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(folders, "save_file", full)
     with pytest.raises(V2SError, match="No space left"):
         save_pretrained(tmp_path / "model", *small, card="")
     assert not list(tmp_path.iterdir())
@@ -139,6 +141,14 @@ def test_assemble_refuses_too(small):
 def test_configs_that_describe_no_model(folder, changes, sentence):
     edit(folder, **changes)
     with pytest.raises(V2SError, match=sentence):
+        read_pretrained(folder)
+
+
+def test_a_part_is_no_system(folder):
+    (folder / "config.json").write_text('{"model": {"name": "hubert"}, "info": {}}')
+    with pytest.raises(
+        V2SError, match=r"holds a part of one \(.*\), hubert, where a video-to-speech system is expected"
+    ):
         read_pretrained(folder)
 
 

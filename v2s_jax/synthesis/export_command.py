@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 
 import v2s_jax
 from v2s_jax.errors import V2SError
+from v2s_jax.models.folder import CARD, DTYPES, flat_names
 from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
-from v2s_jax.systems.pretrained import CARD, DTYPES, flat_names, save_pretrained
+from v2s_jax.systems.pretrained import save_pretrained
 
 HELP = "write a trained model as a folder with its config, weights and model card"
 

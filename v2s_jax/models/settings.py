@@ -1,0 +1,101 @@
+"""Configs that come from outside: plain JSON, checked key by key against the defaults of what they describe."""
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from v2s_jax.errors import V2SError
+from v2s_jax.models.registry import MODELS
+
+_MAX_CONFIG_BYTES = 1 << 20
+_MAX_NUMBER = 1 << 16  # of any size in a config, so that a mistaken one costs a sentence and not the memory
+_MAX_ENTRIES = 64  # of any list in a config
+_KINDS = {"system": "a video-to-speech system", "model": "a part of one (an encoder or a vocoder)"}
+
+
+class Section(NamedTuple):
+    """The section of a config that describes a module.
+
+    Attributes:
+        key: its name, one of `_KINDS`.
+        classes: "module:class" by the name that the section gives; the module has `default_config()`.
+    """
+
+    key: str
+    classes: Mapping[str, str]
+
+
+PART = Section("model", MODELS)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        V2SError: it is not readable, or larger than a config can be.
+    """
+    try:
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise V2SError(f"{path}: larger than a config can be; expected a small JSON file")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: neither UTF-8 nor JSON
+        raise V2SError(f"{path}: not readable as a model's config ({error}); expected a JSON file") from error
+
+
+def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
+    """The config if its section has exactly the keys and types of the defaults of what it names; lists become tuples.
+
+    Other sections say where the model comes from and build nothing; they are taken as they are.
+
+    Raises:
+        V2SError: it has not.
+    """
+    key, names = section.key, ", ".join(section.classes)
+    chosen = config.get(key) if isinstance(config, dict) else None
+    if isinstance(config, dict) and chosen is None:
+        for other, kind in _KINDS.items():
+            if isinstance(config.get(other), dict):
+                name = str(config[other].get("name"))[:40]
+                raise V2SError(f"{where}: holds {kind}, {name}, where {_KINDS[key]} is expected: one of {names}")
+    if not isinstance(chosen, dict) or chosen.get("name") not in section.classes:
+        raise V2SError(f"{where}: expected a config whose {key}.name is one of {names}")
+    module = importlib.import_module(section.classes[chosen["name"]].split(":")[0])
+    problems = list(_mistakes(chosen, module.default_config().to_dict(), key))
+    if problems:
+        raise V2SError(f"{where}: not a config of this version's {chosen['name']} {key} ({'; '.join(problems)})")
+    return ConfigDict(config | {key: _as_tuples(chosen)})
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_tuples(entry) for name, entry in value.items()}
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _mistakes(value: Any, default: Any, path: str) -> Iterator[str]:
+    """What in a JSON value differs in kind from a default, as parts of a sentence."""
+    if isinstance(default, dict) and isinstance(value, dict):
+        yield from (f"unknown {path}.{name}" for name in value.keys() - default.keys())
+        yield from (f"missing {path}.{name}" for name in default.keys() - value.keys())
+        for name in value.keys() & default.keys():
+            yield from _mistakes(value[name], default[name], f"{path}.{name}")
+    elif isinstance(default, list | tuple) and isinstance(value, list | tuple):
+        if len(value) > _MAX_ENTRIES:
+            yield f"{path} has {len(value)} entries, at most {_MAX_ENTRIES} are allowed"
+        elif default:
+            for index, entry in enumerate(value):
+                yield from _mistakes(entry, default[0], f"{path}[{index}]")
+    elif default is not None and not _same_kind(value, default):
+        yield f"{path} is {str(value)[:40]!r}, expected a value such as {default!r}"
+    elif isinstance(value, int | float) and not abs(value) <= _MAX_NUMBER:
+        yield f"{path} is {value}, the most is {_MAX_NUMBER}"
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
