@@ -14,14 +14,15 @@ from v2s_jax.models.registry import MODELS
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_NUMBER = 1 << 16  # of any size in a config, so that a mistaken one costs a sentence and not the memory
 _MAX_ENTRIES = 64  # of any list in a config
-_KINDS = {"system": "a video-to-speech system", "model": "a part of one (an encoder or a vocoder)"}
+# What a folder can hold, by the section of its config.
+KINDS = {"system": "a video-to-speech system", "model": "a part of one (an encoder or a vocoder)"}
 
 
 class Section(NamedTuple):
     """The section of a config that describes a module.
 
     Attributes:
-        key: its name, one of `_KINDS`.
+        key: its name, one of `KINDS`.
         classes: "module:class" by the name that the section gives; the module has `default_config()`.
     """
 
@@ -57,10 +58,10 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
     key, names = section.key, ", ".join(section.classes)
     chosen = config.get(key) if isinstance(config, dict) else None
     if isinstance(config, dict) and chosen is None:
-        for other, kind in _KINDS.items():
+        for other, kind in KINDS.items():
             if isinstance(config.get(other), dict):
                 name = str(config[other].get("name"))[:40]
-                raise V2SError(f"{where}: holds {kind}, {name}, where {_KINDS[key]} is expected: one of {names}")
+                raise V2SError(f"{where}: holds {kind}, {name}, where {KINDS[key]} is expected: one of {names}")
     if not isinstance(chosen, dict) or chosen.get("name") not in section.classes:
         raise V2SError(f"{where}: expected a config whose {key}.name is one of {names}")
     module = importlib.import_module(section.classes[chosen["name"]].split(":")[0])
