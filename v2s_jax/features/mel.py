@@ -21,10 +21,10 @@ _HOPS = N_FFT // HOP_LENGTH  # hops to a window
 
 
 @functools.cache
-def mel_filters() -> Float[np.ndarray, "321 80"]:
+def mel_filters(n_fft: int = N_FFT, n_mels: int = N_MELS) -> Float[np.ndarray, "bins mels"]:
     """Triangular mel filters, one a column (Slaney, Auditory Toolbox, 1998; librosa.filters.mel transposed)."""
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(SAMPLE_RATE / 2), N_MELS + 2))
-    frequencies = np.arange(N_FFT // 2 + 1)[:, None] * SAMPLE_RATE / N_FFT
+    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
+    frequencies = np.arange(n_fft // 2 + 1)[:, None] * SAMPLE_RATE / n_fft
     low, centre, high = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre))
     return (np.maximum(triangles, 0) * 2 / (high - low)).astype(np.float32)  # Slaney: unit area over Hz
@@ -41,9 +41,9 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def hann() -> Float[np.ndarray, "640"]:
+def hann(n: int = N_FFT) -> Float[np.ndarray, "n"]:
     """The periodic Hann window in float64 (periodic as for spectra, not the symmetric one of filter design)."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
 
 
 def _padding(n: int) -> tuple[int, int]:
