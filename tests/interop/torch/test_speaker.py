@@ -1,0 +1,31 @@
+import jax
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+from tests.interop.twins import copy_into, randomize
+from v2s_jax.interop.tables import speaker as table
+from v2s_jax.interop.torch.speaker import SpeakerEncoder as Twin
+from v2s_jax.models.speaker import SpeakerEncoder, default_config
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # Resemblyzer's
+        {"layers": 1, "hidden": 24, "dim": 16, "log": True},
+        {"layers": 4, "hidden": 20, "projection": 12, "dim": 32, "mels": 13},
+    ],
+    ids=["published", "log", "projection"],
+)
+def test_embeddings_are_those_of_pytorch(changes):
+    config = default_config("published")
+    config.update(changes)
+    theirs = randomize(Twin(config.to_dict()))
+    ours = copy_into(SpeakerEncoder(config, rngs=nnx.Rngs(0)), theirs, table.entries(config.to_dict()))
+    mel = np.random.default_rng(1).exponential(0.1, size=(3, 40, config.mels)).astype(np.float32)
+    with torch.inference_mode():
+        expected = theirs(torch.tensor(mel)).numpy()
+    np.testing.assert_allclose(jax.jit(lambda mel: ours(mel))(mel), expected, atol=1e-5)
