@@ -92,8 +92,8 @@ def test_long_silences_go_and_short_ones_stay():
     sound = noise(480 * 20)
     sound[480 * 8 : 480 * 11] *= 0.001
     quiet = 0.0001 * np.ones(480 * 33, np.float32)
-    # Windows 33 to 52 sound but for 41 to 43. One counts when 5 of the 8 from 3 before it to 4 after it sound: 33 to 51,
-    # the gap included. Then 3 more on either side.
+    # Windows 33 to 52 sound but for 41 to 43. One counts when 5 of the 8 from 3 before it to 4 after it sound: 33 to
+    # 51, the gap included. Then 3 more on either side.
     whole = np.concatenate([quiet, sound, quiet])
     np.testing.assert_array_equal(trim_silence(whole), whole[480 * 30 : 480 * 55])
 

@@ -54,7 +54,9 @@ class LSTM(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T D"]:
         """The state after every frame. All inputs go through one matrix product, before the recurrence."""
-        gates_in = self.input(x) + self.recurrent.bias[...].astype(self.dtype)[None, None]
+        bias = self.recurrent.bias
+        assert bias is not None  # none is asked for without one
+        gates_in = self.input(x) + bias[...].astype(self.dtype)[None, None]
         recurrent = self.recurrent.kernel[...].astype(self.dtype)
         project = None if self.project is None else self.project.kernel[...].astype(self.dtype)
 
