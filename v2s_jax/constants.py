@@ -1,11 +1,15 @@
 """The rates and sizes every part agrees on (units in the names or the comments)."""
 
+import math
+
 VIDEO_FPS = 25  # frames per second of every mouth track
 SAMPLE_RATE = 16_000  # Hz, mono
 SAMPLES_PER_FRAME = SAMPLE_RATE // VIDEO_FPS  # 640 samples to a video frame
 HOP_LENGTH = 160  # samples between mel frames: 100 Hz
 N_FFT = 640  # samples; the Hann window has the same length
 N_MELS = 80
+LOG_FLOOR = math.log(1e-5)  # of natural-log mel: the value of silence, and the lower end of the scaled range
+LOG_CEILING = 2.0  # the upper end of the scaled range; a full-scale sine reaches about 1.9
 MEL_PER_FRAME = SAMPLES_PER_FRAME // HOP_LENGTH  # 4 mel frames to a video frame
 UNITS_PER_FRAME = 2  # HuBERT units: 50 Hz
 MOUTH_SIZE = 96  # pixels, grey mouth crop on disk

@@ -1,0 +1,56 @@
+"""SVTS in PyTorch: what `systems/svts.py` synthesizes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from v2s_jax.constants import LOG_CEILING, LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_MELS, SPEAKER_DIM
+from v2s_jax.interop.torch.conformer import Conformer
+from v2s_jax.interop.torch.resnet import ResNetFrontend
+
+
+class SVTS(nn.Module):
+    """Video (and, if the config says so, a speaker embedding) to log-mel.
+
+    Args:
+        config: the `system` section of an exported model.
+    """
+
+    def __init__(self, config: Mapping[str, Any]):
+        super().__init__()
+        self.crop, self.uses_speaker = config["crop"], config["speaker_embedding"]
+        widths, width = config["resnet"], config["width"]
+        self.resnet = ResNetFrontend(widths, config["activation"])
+        self.project = nn.Linear(widths[-1] + (SPEAKER_DIM if self.uses_speaker else 0), width)
+        sizes = (config[name] for name in ("heads", "hidden", "kernel_size", "dropout"))
+        self.conformer = Conformer(config["blocks"], width, *sizes)
+        self.head = nn.Linear(width, MEL_PER_FRAME * N_MELS)
+
+    def forward(
+        self, mouth: torch.Tensor, length: torch.Tensor, speaker_embedding: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Log-mel in float32, unscaled, as a vocoder takes it.
+
+        Args:
+            mouth: grey mouth crops 0-255, [B, T, H, W], of which the centre is used.
+            length: valid frames of each row, [B].
+            speaker_embedding: L2-normalised, [B, 256], if the model takes one.
+
+        Returns:
+            [B, 4T, 80], ln 1e-5 beyond each clip's length.
+        """
+        rows, frames, height, _ = mouth.shape
+        mask = torch.arange(frames, device=mouth.device) < length[:, None]
+        edge = (height - self.crop) // 2
+        seen = mouth[:, :, edge : edge + self.crop, edge : edge + self.crop].float()
+        x = self.resnet((seen / 255 - MOUTH_MEAN) / MOUTH_STD, mask)
+        if self.uses_speaker:
+            if speaker_embedding is None:
+                raise ValueError("this model needs a speaker_embedding [B, 256]")
+            x = torch.cat([x, speaker_embedding[:, None].expand(rows, frames, -1)], -1)
+        x = self.head(self.conformer(self.project(x), mask))
+        scaled = x.float().view(rows, MEL_PER_FRAME * frames, N_MELS)
+        mel = (scaled + 1) / 2 * (LOG_CEILING - LOG_FLOOR) + LOG_FLOOR
+        return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], mel, LOG_FLOOR)
