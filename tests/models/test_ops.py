@@ -19,7 +19,7 @@ def plain_conv(x, kernel, stride):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [1, 3, 6, 11])
+@pytest.mark.parametrize("size", [1, 2, 3, 6, 11])
 def test_conv3x3_and_both_gradients_equal_the_plain_convolution(stride, size):
     x, kernel = normal(4, size, size, 5), normal(3, 3, 5, 7, seed=1)
     dy = normal(*plain_conv(x, kernel, stride).shape, seed=2)
