@@ -15,6 +15,7 @@ def get_config():
     config.system = svts.default_config("S")
     config.system.resnet = (16, 32, 64, 128)
     config.system.hidden = 1024
+    config.system.crop = 56  # mouth and jaw, at four tenths of the cost of the whole crop
 
     config.data.path = "data/grid_s1"
     config.data.batch_size = 4

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +50,17 @@ def test_synthesis_of_a_padded_clip_equals_that_of_the_clip_alone():
     assert mel.shape == (2, 16, 80)
     np.testing.assert_allclose(mel[1, :8], alone[0], atol=1e-4)
     np.testing.assert_allclose(mel[1, 8:], LOG_FLOOR)
+
+
+def test_only_the_crop_is_seen():
+    system = nnx.view(build(small_config(crop=56), nnx.Rngs(0)), deterministic=True, use_running_average=True)
+    both = batch()
+    darkened = dataclasses.replace(both, mouth=both.mouth.at[:, :, :16].set(0).at[:, :, -16:].set(0))
+    np.testing.assert_array_equal(system.synthesize(both), system.synthesize(darkened))
+    nearer = dataclasses.replace(both, mouth=both.mouth.at[:, :, 16].set(0))
+    assert np.abs(system.synthesize(both) - system.synthesize(nearer)).max() > 1e-4
+    with pytest.raises(ValueError, match="system.crop is 90"):
+        build(small_config(crop=90), nnx.Rngs(0))
 
 
 def test_loss_ignores_padding_and_an_empty_row():

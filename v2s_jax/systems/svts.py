@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import MEL_PER_FRAME, N_MELS, SPEAKER_DIM
+from v2s_jax.constants import CROP_SIZE, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
 from v2s_jax.models.conformer import Conformer
@@ -31,6 +31,7 @@ def default_config(size: str = "S") -> ConfigDict:
     return ConfigDict(
         dict(
             name="svts",
+            crop=CROP_SIZE,  # pixels around the centre that the front end sees; fewer cost less
             activation="relu",
             kernel_size=31,
             dropout=0.1,
@@ -59,6 +60,9 @@ class SVTS(nnx.Module):
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
         self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
+        if not 0 < config.crop <= CROP_SIZE or config.crop % 4:
+            raise ValueError(f"system.crop is {config.crop}: expected a multiple of 4 up to {CROP_SIZE}")
+        self.crop = config.crop
         self.uses_speaker = config.speaker_embedding
         self.fields = frozenset({"mouth", "audio"} | ({"speaker_embedding"} if self.uses_speaker else set()))
         self.frontend = ResNetFrontend(tuple(config.resnet), config.activation, dtype, rngs)
@@ -81,7 +85,9 @@ class SVTS(nnx.Module):
         mouth = batch.need("mouth")
         rows, frames = mouth.shape[:2]
         mask = frame_mask(batch.need("length"), frames)
-        x = self.frontend(normalise_mouth(mouth), mask)
+        edge = (mouth.shape[2] - self.crop) // 2
+        seen = mouth[:, :, edge : edge + self.crop, edge : edge + self.crop]
+        x = self.frontend(normalise_mouth(seen), mask)
         if self.uses_speaker:
             speaker = jnp.broadcast_to(batch.need("speaker_embedding")[:, None], (rows, frames, SPEAKER_DIM))
             x = jnp.concatenate([x, speaker.astype(x.dtype)], -1)
