@@ -49,12 +49,21 @@ class TrainingPlan:
             seed: of the order.
             keep_partial: end an epoch with a batch that has empty rows, rather than leave those clips out.
         """
-        self._indices, self._buckets = indices, tuple(buckets)
+        self._indices, self._lengths, self._buckets = indices, lengths, tuple(buckets)
         self._bucket_of = np.minimum(np.searchsorted(self._buckets, lengths), len(self._buckets) - 1)
         self._batch_size, self._seed, self._keep_partial = batch_size, seed, keep_partial
         self._epochs: dict[int, list[BatchPlan]] = {}
         whole, rest = divmod(len(indices), batch_size)
         self.steps_per_epoch = whole + (1 if keep_partial and rest else 0)
+
+    @property
+    def shortage(self) -> str:
+        """What there is too little of when there are no steps, as a part of a sentence."""
+        return f"{len(self._indices)} clips, fewer than the batch_size of {self._batch_size}"
+
+    def evaluation(self) -> list[BatchPlan]:
+        """Batches that hold every clip once and whole."""
+        return evaluation_plan(self._indices, self._lengths, self._buckets, self._batch_size)
 
     def batch(self, step: int) -> BatchPlan:
         """The batch of a step, counted from 0 over all epochs."""
@@ -77,7 +86,7 @@ class TrainingPlan:
             batches += [BatchPlan(bucket, row) for row in rows]
             left = waiting[whole:]
         if self._keep_partial and len(left):
-            batches.append(BatchPlan(self._buckets[-1], _fill(self._indices[left], self._batch_size)))
+            batches.append(BatchPlan(self._buckets[-1], fill_rows(self._indices[left], self._batch_size)))
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
@@ -92,17 +101,24 @@ def evaluation_plan(
         buckets: ascending numbers of frames; doubled from the last as often as the longest clip needs.
         batch_size: rows of every batch.
     """
-    ladder = list(buckets)
-    while ladder[-1] < lengths.max():
-        ladder.append(2 * ladder[-1])
-    bucket_of = np.searchsorted(ladder, lengths)
+    steps = ladder(buckets, lengths)
+    bucket_of = np.searchsorted(steps, lengths)
     batches = []
-    for number, bucket in enumerate(ladder):
+    for number, bucket in enumerate(steps):
         members = indices[bucket_of == number]
         for start in range(0, len(members), batch_size):
-            batches.append(BatchPlan(bucket, _fill(members[start : start + batch_size], batch_size)))
+            batches.append(BatchPlan(bucket, fill_rows(members[start : start + batch_size], batch_size)))
     return batches
 
 
-def _fill(indices: np.ndarray, batch_size: int) -> np.ndarray:
+def ladder(buckets: Sequence[int], lengths: Int[np.ndarray, "n"]) -> list[int]:
+    """The buckets, and doubles of the last as often as the longest clip needs."""
+    steps = list(buckets)
+    while steps[-1] < lengths.max():
+        steps.append(2 * steps[-1])
+    return steps
+
+
+def fill_rows(indices: Int[np.ndarray, "n"], batch_size: int) -> Int[np.ndarray, "B"]:
+    """The clips of a batch, followed by EMPTY rows."""
     return np.concatenate([indices, np.full(batch_size - len(indices), EMPTY, np.int64)])

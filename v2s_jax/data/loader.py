@@ -18,9 +18,10 @@ from absl import flags
 from v2s_jax.constants import CROP_SIZE, FACE_CROPS
 from v2s_jax.data.augment import NO_AUGMENT, Augment, cut
 from v2s_jax.data.batch import Batch
-from v2s_jax.data.buckets import EMPTY, BatchPlan, TrainingPlan, evaluation_plan
+from v2s_jax.data.buckets import EMPTY, BatchPlan, TrainingPlan
 from v2s_jax.data.schema import FIELDS, Record, array_shape
 from v2s_jax.data.shards import ShardedDataset
+from v2s_jax.data.speakers import SpeakerPlan
 from v2s_jax.errors import V2SError
 
 # Steps of an endless run, for Grain, which wants an end.
@@ -78,6 +79,7 @@ class Loader:
         config: LoaderConfig = LoaderConfig(),
         seed: int = 0,
         fields: Collection[str] = DEFAULT_FIELDS,
+        utterances: int = 1,
     ):
         """Opens a split.
 
@@ -87,9 +89,10 @@ class Loader:
             config: how batches are made.
             seed: of order and augmentation.
             fields: of Batch; the others stay None and are not even decompressed. Records that lack one are left out.
+            utterances: if more than 1, so many neighbouring rows are of one speaker, the next ones of another.
 
         Raises:
-            V2SError: no such data set, split or field.
+            V2SError: no such data set, split or field, or a batch does not hold two speakers.
         """
         unknown = sorted(set(fields) - BATCH_FIELDS)
         if unknown:
@@ -98,9 +101,17 @@ class Loader:
         self.dataset = ShardedDataset(path, split, config.cache)
         self.indices = self.dataset.indices_with(self.fields)
         lengths = self.dataset.lengths[self.indices]
-        self._plan = TrainingPlan(
-            self.indices, lengths, config.buckets, config.batch_size, seed, keep_partial=config.keep_partial
-        )
+        self.utterances = utterances
+        self._plan: TrainingPlan | SpeakerPlan
+        if utterances == 1:
+            self._plan = TrainingPlan(
+                self.indices, lengths, config.buckets, config.batch_size, seed, keep_partial=config.keep_partial
+            )
+        else:
+            speakers = [self.dataset.speakers[index] for index in self.indices]
+            self._plan = SpeakerPlan(
+                self.indices, lengths, speakers, config.buckets, config.batch_size, utterances, seed
+            )
         self.steps_per_epoch = self._plan.steps_per_epoch
 
     def batches(
@@ -114,18 +125,20 @@ class Loader:
             process_count: number of hosts; each gets a contiguous share of the rows.
 
         Raises:
-            V2SError: the rows cannot be shared evenly, or there are fewer clips than rows.
+            V2SError: the rows cannot be shared evenly, or there are fewer clips (or speakers) than they need.
         """
         if not self.steps_per_epoch:
             raise V2SError(
-                f"{self.dataset.path} has {len(self.indices)} clips in {self.dataset.split}, fewer than the batch_size "
-                f"of {self.config.batch_size}; make it smaller or set keep_partial"
+                f"the split {self.dataset.split} of {self.dataset.path} has {self._plan.shortage}; make batch_size "
+                "smaller or set keep_partial"
             )
         make = _MakeBatch(self, self._rows(process_index, process_count))
         return self._run(grain.MapDataset.range(start_step, _ENDLESS), make)
 
     def epoch(self, process_index: int = 0, process_count: int = 1) -> Generator[Batch, None, None]:
         """Every clip once and whole, cut at the centre, in the order of `epoch_plan`; empty rows have length 0.
+
+        Where rows are grouped by speaker, clips that have not enough others beside them are left out.
 
         Args:
             process_index: which host this is.
@@ -137,8 +150,7 @@ class Loader:
 
     def epoch_plan(self) -> list[BatchPlan]:
         """Which record is in which row of the batches of `epoch` (EMPTY: none)."""
-        lengths = self.dataset.lengths[self.indices]
-        return evaluation_plan(self.indices, lengths, self.config.buckets, self.config.batch_size)
+        return self._plan.evaluation()
 
     def plan(self, step: int) -> BatchPlan:
         """Which record is in which row of a training step's batch."""
@@ -156,6 +168,8 @@ class Loader:
             "keep_partial": self.config.keep_partial,
             "augment": dataclasses.asdict(self.config.augment),
         }
+        if self.utterances > 1:
+            order["utterances"] = self.utterances
         return {"step": step, "workers": self.config.workers, "order": order}
 
     def check_state(self, state: dict[str, Any]) -> int:
@@ -165,8 +179,8 @@ class Loader:
             V2SError: the state is that of other data or another order, so the run could not continue as it would have.
         """
         here = self.state(0)["order"]
-        for name, value in here.items():
-            before = state["order"].get(name)
+        for name in here | state["order"]:
+            before, value = state["order"].get(name), here.get(name)
             if before != value:
                 raise V2SError(
                     f"the checkpoint was trained on data with {name} {before!r}, but {self.dataset.path} "
