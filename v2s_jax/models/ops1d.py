@@ -1,0 +1,107 @@
+"""Convolutions over time (batch, time, channels) that XLA lowers badly on some platform, each with one exact rewrite.
+
+Like `ops.py`: every function equals the plain operation to float rounding (tests/models/test_ops1d.py), and the
+platform is chosen when the program is lowered. Kernels are (taps, channels in, channels out).
+"""
+
+import functools
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+_NWC = ("NWC", "WIO", "NWC")
+
+
+def conv1d(
+    x: Float[Array, "B T I"],
+    kernel: Float[Array, "K J O"],
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Float[Array, "B t O"]:
+    """Convolution over time, as PyTorch's Conv1d without its bias.
+
+    XLA:CPU computes the gradients of a grouped convolution ten times slower than those of the groups one by one.
+
+    Args:
+        x: input.
+        kernel: weights; J is I / groups.
+        stride: step between outputs.
+        padding: zeros on both sides.
+        dilation: step between taps.
+        groups: the channels are split into, each with its own part of the kernel's outputs.
+
+    Returns:
+        Output of (T + 2 padding - dilation (K - 1) - 1) // stride + 1 steps.
+    """
+    if groups == 1:
+        return _plain(x, kernel, stride, padding, dilation, 1)
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=functools.partial(_group_by_group, stride=stride, padding=padding, dilation=dilation, groups=groups),
+        default=functools.partial(_plain, stride=stride, padding=padding, dilation=dilation, groups=groups),
+    )
+
+
+def _plain(x, kernel, stride, padding, dilation, groups):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride,),
+        [(padding, padding)],
+        rhs_dilation=(dilation,),
+        dimension_numbers=_NWC,
+        feature_group_count=groups,
+    )
+
+
+def _group_by_group(x, kernel, stride, padding, dilation, groups):
+    inputs, kernels = jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1)
+    parts = [_plain(part, own, stride, padding, dilation, 1) for part, own in zip(inputs, kernels, strict=True)]
+    return jnp.concatenate(parts, axis=-1)
+
+
+def transposed_length(length: int | Array, taps: int, stride: int, padding: int) -> int | Array:
+    """Steps that a transposed convolution gives, as PyTorch counts them."""
+    return (length - 1) * stride - 2 * padding + taps
+
+
+def conv_transpose1d(
+    x: Float[Array, "B T I"], kernel: Float[Array, "K I O"], stride: int, padding: int = 0
+) -> Float[Array, "B t O"]:
+    """Transposed convolution over time, as PyTorch's ConvTranspose1d without its bias, by polyphase.
+
+    Output step stride * q + r - padding sums x[q - m] @ kernel[stride * m + r] over m. All phases r of a q are one
+    matrix product on a few shifted copies of x: XLA:CPU's gradients of the plain operation are eight times slower.
+
+    Args:
+        x: input.
+        kernel: weights; tap j of input step n goes to output step stride * n + j - padding.
+        stride: output steps to an input step.
+        padding: output steps dropped on both sides.
+
+    Returns:
+        Output of (T - 1) stride - 2 padding + K steps.
+    """
+    batch, steps, _ = x.shape
+    taps, width, out = kernel.shape
+    length = transposed_length(steps, taps, stride, padding)
+    if length < 1:
+        raise ValueError(f"{steps} steps give no output with {taps} taps, stride {stride} and padding {padding}")
+    shifts = -(-taps // stride)
+    phases = jnp.pad(kernel, ((0, shifts * stride - taps), (0, 0), (0, 0)))
+    phases = phases.reshape(shifts, stride, width, out).transpose(0, 2, 1, 3).reshape(shifts * width, stride * out)
+    padded = jnp.pad(x, ((0, 0), (shifts - 1, shifts - 1), (0, 0)))
+    count = steps + shifts - 1
+    shifted = jnp.concatenate([padded[:, shifts - 1 - m : shifts - 1 - m + count] for m in range(shifts)], axis=-1)
+    return jnp.matmul(shifted, phases).reshape(batch, count * stride, out)[:, padding : padding + length]
+
+
+def average_pool1d(x: Float[Array, "B T"]) -> Float[Array, "B t"]:
+    """Means of 4 neighbours, every second step, zeros (which count) beyond the ends: T // 2 + 1 steps."""
+    steps = x.shape[1] // 2 + 1
+    padded = jnp.pad(x, ((0, 0), (2, 2)))
+    return jnp.mean(jnp.stack([padded[:, i : i + 2 * steps - 1 : 2] for i in range(4)]), axis=0)
