@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "v2s_jax.training.command",
     "synthesize": "v2s_jax.synthesis.command",
     "evaluate": "v2s_jax.evaluation.command",
+    "import": "v2s_jax.interop.command",
     "export": "v2s_jax.synthesis.export_command",
     "bench": "v2s_jax.evaluation.bench",
 }

@@ -1,23 +1,13 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from tests.models import toy_part
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.load import assemble, load, weight_shapes
 from v2s_jax.models.folder import flat_weights, save_model
-from v2s_jax.models.registry import MODELS
 
 SHAPES = {"linear.kernel": (3, 2), "linear.bias": (2,)} | {f"norm.{n}": (3,) for n in ("scale", "bias", "mean", "var")}
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
-
-
-@pytest.fixture(autouse=True)
-def toy(monkeypatch):
-    monkeypatch.setitem(MODELS, "toy", "tests.models.toy_part:Toy")
-    config = toy_part.default_config()
-    return config, toy_part.Toy(config, rngs=nnx.Rngs(0))
 
 
 def reader(toy, seen=None):

@@ -11,7 +11,6 @@ from v2s_jax.errors import V2SError
 from v2s_jax.models import folder as folders
 from v2s_jax.models.folder import read_model, save_model
 from v2s_jax.models.registry import MODELS
-from v2s_jax.models.settings import PART
 
 X = jnp.arange(6.0).reshape(2, 3)
 
@@ -51,6 +50,7 @@ def test_half_precision_in_the_file_and_of_the_computation(toy, tmp_path):
         "norm.mean": "float32",
         "norm.var": "float32",
     }
+    assert folders.stored("blocks.norm.scale", np.ones((4, 3)), "float16").dtype == np.float32  # of stacked layers
     _, _, module = read_model(tmp_path / "half", jnp.bfloat16)
     assert module(X).dtype == jnp.bfloat16 and module.linear.kernel.dtype == jnp.float32
 
@@ -85,7 +85,7 @@ def test_nothing_is_allocated_before_the_check(folder, monkeypatch):
 
 def test_assemble(toy):
     weights = folders.flat_weights(toy[1])
-    module = folders.assemble({"model": toy[0].to_dict()}, PART, weights, "here")
+    module = folders.assemble({"model": toy[0].to_dict()}, folders.PART, weights, "here")
     np.testing.assert_array_equal(module.norm.mean[...], toy[1].norm.mean[...])
     with pytest.raises(V2SError, match="here: .*unused stray"):
-        folders.assemble({"model": toy[0].to_dict()}, PART, weights | {"stray": X}, "here")
+        folders.assemble({"model": toy[0].to_dict()}, folders.PART, weights | {"stray": X}, "here")

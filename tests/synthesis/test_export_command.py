@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +9,11 @@ from safetensors.numpy import load_file
 
 from tests.small_model import small_config, small_weights
 from v2s_jax.errors import V2SError
+from v2s_jax.models.folder import read_model
 from v2s_jax.synthesis import export_command
 from v2s_jax.synthesis.pretrained import load_pretrained
+from v2s_jax.systems import hifigan
+from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.training.checkpoint import Checkpoints, config_json, write_config
 
 
@@ -72,3 +76,38 @@ def test_a_folder_with_files_is_refused(model, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(V2SError, match="not empty"):
         export("--model", model, "--out", tmp_path)
+
+
+def test_a_part_of_a_system_on_its_own(tmp_path):
+    config = small_vocoder()
+    save_pretrained(tmp_path / "trained", config, *small_weights(config), card="# A vocoder\n")
+    assert export("--model", tmp_path / "trained", "--part", "generator", "--out", tmp_path / "part") == 0
+    part, info, generator = read_model(tmp_path / "part")
+    assert part == config.system.generator
+    assert info["kind"] == "the generator of a hifigan trained with v2s_jax on set"
+    _, whole = load_pretrained(tmp_path / "trained")
+    np.testing.assert_array_equal(generator.conv_pre.bias[...], whole.generator.conv_pre.bias[...])
+    card = (tmp_path / "part" / "README.md").read_text()
+    assert card.startswith("# part\n") and "| hifigan |" in card
+    assert export("--model", tmp_path / "part", "--out", tmp_path / "theirs", "--layout", "original") == 0
+    assert "config.json" in os.listdir(tmp_path / "theirs")
+    with pytest.raises(V2SError, match="has no part 'vocoder'; expected one of: generator"):
+        export("--model", tmp_path / "trained", "--part", "vocoder", "--out", tmp_path / "x")
+    with pytest.raises(V2SError, match="never published in another layout; name a part of it with --part: generator"):
+        export("--model", tmp_path / "trained", "--layout", "original", "--out", tmp_path / "x")
+
+
+def small_vocoder():
+    config = small_config()
+    config.system = hifigan.default_config("small")
+    small = {"upsample_initial_channel": 32, "resblock_kernel_sizes": (3,), "resblock_dilation_sizes": ((1,),)}
+    config.system.generator.update(small)
+    config.system.critics.update({"periods": (2,), "scales": 1})
+    return config
+
+
+def test_a_system_without_parts(model, tmp_path):
+    with pytest.raises(V2SError, match="svts has no part 'frontend'; expected one of: none"):
+        export("--model", model, "--part", "frontend", "--out", tmp_path / "x")
+    with pytest.raises(V2SError, match="svts as a whole was never published .* export it without --layout"):
+        export("--model", model, "--layout", "original", "--out", tmp_path / "x")

@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 from v2s_jax.errors import V2SError
 from v2s_jax.models import folder as folders
 from v2s_jax.models.inference import Inference
-from v2s_jax.models.settings import KINDS, PART, checked_config, read_json
+from v2s_jax.models.settings import checked_config, section_of
 
 Info = dict[str, Any]
 Reader = Callable[[Any, Any], tuple[ConfigDict, Mapping[str, Any], Info]]
@@ -46,18 +46,9 @@ def weight_shapes(config: ConfigDict, where: str | os.PathLike) -> dict[str, tup
     Raises:
         V2SError: no part can be built from the config.
     """
-    checked = checked_config({"model": config.to_dict()}, PART, Path(where))
-    abstract = folders.abstract_module(checked.model, PART, where)
+    checked = checked_config({"model": config.to_dict()}, folders.PART, Path(where))
+    abstract = folders.abstract_module(checked.model, folders.PART, where)
     return {name: tuple(leaf.shape) for name, leaf in folders.flat_weights(abstract).items()}
-
-
-def is_ours(path: str | os.PathLike) -> bool:
-    """Whether a path is a folder of a kind that this package writes; others publish folders, too."""
-    try:
-        config = read_json(Path(path) / folders.CONFIG)
-    except V2SError:
-        return False
-    return isinstance(config, dict) and not config.keys().isdisjoint(KINDS)
 
 
 def assemble(
@@ -75,7 +66,7 @@ def assemble(
         V2SError: config and weights are not of one part.
     """
     where = info.get("source", config.get("name", "model"))
-    module = folders.assemble({"model": config.to_dict()}, PART, weights, where, dtype)
+    module = folders.assemble({"model": config.to_dict()}, folders.PART, weights, where, dtype)
     return Inference(module, config), info
 
 
@@ -98,7 +89,7 @@ def load(
     Raises:
         V2SError: there is no such file, it is damaged or hostile, or holds something else.
     """
-    if not is_ours(path):
+    if section_of(path) is None:  # a folder may also be of others' kinds
         return assemble(*read(path, config), dtype)
     if config is not None:
         raise V2SError(f"{path}: has its own config; leave {config} out")

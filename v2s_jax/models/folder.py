@@ -25,11 +25,12 @@ from safetensors.numpy import save_file
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.inference import evaluation_mode
-from v2s_jax.models.registry import construct
-from v2s_jax.models.settings import PART, Section, checked_config, read_json
+from v2s_jax.models.registry import MODELS, construct
+from v2s_jax.models.settings import CARD, CONFIG, WEIGHTS, Section, checked_config, read_json
 
-CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+PART = Section("model", MODELS)
 DTYPES = ("float32", "float16")
+_VECTORS = (".bias", ".scale", ".mean", ".var")
 _STORED = ("F32", "F16")  # safetensors' names of them
 
 
@@ -102,8 +103,8 @@ def write_folder(
     """
     if dtype not in DTYPES:
         raise V2SError(f"weights cannot be stored as {dtype!r}; known are {', '.join(DTYPES)}")
-    weights = {name: _stored(name, value, dtype) for name, value in flat_names(params).items()}
-    weights |= {name: _stored(name, value, "float32") for name, value in flat_names(stats).items()}
+    weights = {name: stored(name, value, dtype) for name, value in flat_names(params).items()}
+    weights |= {name: stored(name, value, "float32") for name, value in flat_names(stats).items()}
     with new_folder(folder) as temporary:
         write_json(temporary / CONFIG, config)
         (temporary / CARD).write_text(card, encoding="utf-8")
@@ -184,6 +185,17 @@ def flat_weights(module: nnx.Module) -> dict[str, Any]:
     return flat_names(nnx.to_pure_dict(nnx.state(module)))
 
 
+def check_free(folder: str | os.PathLike) -> None:
+    """Passes if a folder can be made under this name.
+
+    Raises:
+        V2SError: there is a file or a folder that is not empty.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise V2SError(f"{folder}: exists already and is not empty; name a new folder or remove it first")
+
+
 @contextlib.contextmanager
 def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
     """A folder to fill that takes its name once the block has ended without an error.
@@ -193,8 +205,7 @@ def new_folder(folder: str | os.PathLike) -> Iterator[Path]:
     """
     folder = Path(folder)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise V2SError(f"{folder}: exists already and is not empty; name a new folder or remove it first")
+        check_free(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
         try:
@@ -256,10 +267,21 @@ def _filled(abstract: Any, weight: Callable[[str], Any]) -> Any:
     return evaluation_mode(nnx.merge(graphdef, traverse_util.unflatten_dict(filled)))
 
 
-def _stored(name: str, value: Any, dtype: str) -> np.ndarray:
+def stored(name: str, value: Any, dtype: str) -> np.ndarray:
+    """A weight as it is put into a file.
+
+    Args:
+        name: to be named in an error.
+        value: an array of floats.
+        dtype: of matrices and kernels; vectors and numbers are float32.
+
+    Raises:
+        V2SError: a value is not finite as such.
+    """
     value = np.asarray(value)
+    vector = name.endswith(_VECTORS)  # one a layer where layers are stacked, and then of two axes
     with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused below
-        stored = np.asarray(value, dtype if value.ndim > 1 else np.float32, order="C")
-    if not np.isfinite(stored).all():
-        raise V2SError(f"{name} has values that are not finite as {stored.dtype}; export as float32 or train again")
-    return stored
+        kept = np.asarray(value, dtype if value.ndim > 1 and not vector else np.float32, order="C")
+    if not np.isfinite(kept).all():
+        raise V2SError(f"{name} has values that are not finite as {kept.dtype}; export as float32 or train again")
+    return kept

@@ -1,7 +1,11 @@
-"""Configs that come from outside: plain JSON, checked key by key against the defaults of what they describe."""
+"""Configs that come from outside: plain JSON, checked key by key against the defaults of what they describe.
+
+Needs no jax: `v2s_jax.interop.torch` reads the same folders.
+"""
 
 import importlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +13,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
-from v2s_jax.models.registry import MODELS
 
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"  # the files of a model's folder
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_NUMBER = 1 << 16  # of any size in a config, so that a mistaken one costs a sentence and not the memory
 _MAX_ENTRIES = 64  # of any list in a config
@@ -30,9 +34,6 @@ class Section(NamedTuple):
     classes: Mapping[str, str]
 
 
-PART = Section("model", MODELS)
-
-
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
@@ -45,6 +46,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # ValueError: neither UTF-8 nor JSON
         raise V2SError(f"{path}: not readable as a model's config ({error}); expected a JSON file") from error
+
+
+def section_of(folder: str | os.PathLike) -> str | None:
+    """What a folder of this package's holds, one of `KINDS`; None if it is none."""
+    try:
+        config = read_json(Path(folder) / CONFIG)
+    except V2SError:
+        return None
+    return next((key for key in KINDS if isinstance(config, dict) and isinstance(config.get(key), dict)), None)
 
 
 def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:

@@ -1,57 +1,144 @@
-"""`v2s-jax export`: a training run as a folder to hand on."""
+"""`v2s-jax export`: a trained system or a part as a folder to hand on, for us or for the code that published it."""
 
 import argparse
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from flax import nnx
 from ml_collections import ConfigDict
 
 import v2s_jax
 from v2s_jax.errors import V2SError
-from v2s_jax.models.folder import CARD, DTYPES, flat_names
+from v2s_jax.interop.card import parameters, part_card
+from v2s_jax.interop.load import Info
+from v2s_jax.interop.original import write_original
+from v2s_jax.models.folder import DTYPES, check_free, read_model, save_model
+from v2s_jax.models.registry import MODELS
+from v2s_jax.models.settings import CARD, section_of
 from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
 from v2s_jax.systems.pretrained import save_pretrained
 
 HELP = "write a trained model as a folder with its config, weights and model card"
 
 
+class Found(NamedTuple):
+    """A model to export.
+
+    Attributes:
+        config: the whole experiment of a system, or that of a part alone.
+        module: in evaluation mode.
+        info: where a part comes from; None of a system.
+        card: that it had.
+    """
+
+    config: ConfigDict
+    module: Any
+    info: Info | None
+    card: str | None
+
+    @property
+    def kind(self) -> str:
+        """Its name in the registry of systems or of parts."""
+        return self.config.system.name if self.info is None else self.config.name
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("--model", required=True, metavar="NAME-OR-PATH", help="training workdir or other model")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument("--part", metavar="NAME", help="only this part of a system, such as a vocoder's generator")
+    parser.add_argument(
+        "--layout",
+        choices=("native", "original"),
+        default="native",
+        help="native: for this package and v2s_jax.interop.torch; original: what the part's published code loads",
+    )
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of matrices in the file")
     parser.add_argument("--card", type=Path, metavar="FILE", help="model card in Markdown (default: one is made)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exports and says what was written."""
-    card = _read(args.card) if args.card else None
-    folder = locate(args.model)
-    config, system = load_pretrained(args.model)
-    _, *states = nnx.split(system, nnx.Param, ...)
-    params, stats = map(nnx.to_pure_dict, states)
-    count = sum(leaf.size for leaf in flat_names(params).values())
-    if card is None and not is_workdir(folder) and (folder / CARD).is_file():
-        card = _read(folder / CARD)
-    save_pretrained(args.out, config, params, stats, card or model_card(args.out.name, config, count), args.dtype)
+    check_free(args.out)
+    given = _read(args.card) if args.card else None
+    found = find(args.model)
+    found = take_part(found, args.part, args.model) if args.part else found
+    name, count = args.out.name, parameters(found.module)
+    if found.info is not None:
+        card = given or found.card or part_card(name, found.kind, count, found.info)
+        write = write_original if args.layout == "original" else save_model
+        write(args.out, found.config, found.module, found.info, card, args.dtype)
+    elif args.layout == "original":
+        parts = ", ".join(parts_of(found.config))
+        hint = f"name a part of it with --part: {parts}" if parts else "export it without --layout"
+        raise V2SError(f"{args.model}: {found.kind} as a whole was never published in another layout; {hint}")
+    else:
+        _, *states = nnx.split(found.module, nnx.Param, ...)
+        params, stats = map(nnx.to_pure_dict, states)
+        card = given or found.card or model_card(name, found.config, count)
+        save_pretrained(args.out, found.config, params, stats, card, args.dtype)
     size = sum(path.stat().st_size for path in args.out.iterdir())
-    print(f"{args.out}: {config.system.name}, {count:,} parameters, {size / 1e6:.1f} MB")
+    print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")
     return 0
 
 
-def model_card(name: str, config: ConfigDict, parameters: int) -> str:
-    """What is known of a model from its config alone, as Markdown; figures and licence are for its maker to add.
+def find(name_or_path: str) -> Found:
+    """The system or part of a shipped model, an exported or imported folder, or a training workdir.
+
+    Raises:
+        V2SError: there is no such model, or it is damaged.
+    """
+    folder = locate(name_or_path)
+    card = _read(folder / CARD) if not is_workdir(folder) and (folder / CARD).is_file() else None
+    if not is_workdir(folder) and section_of(folder) == "model":
+        config, info, module = read_model(folder)
+        return Found(config, module, info, card)
+    return Found(*load_pretrained(name_or_path), None, card)
+
+
+def take_part(found: Found, name: str, source: str) -> Found:
+    """One part of a system, on its own.
+
+    Args:
+        found: the system.
+        name: of the part: its key in the system's section and the system's attribute.
+        source: the system's folder.
+
+    Raises:
+        V2SError: there is no such part.
+    """
+    parts = [] if found.info is not None else parts_of(found.config)
+    if name not in parts:
+        raise V2SError(f"{source}: {found.kind} has no part {name!r}; expected one of: {', '.join(parts) or 'none'}")
+    data = _data_sets(found.config)
+    info = {
+        "source": Path(source).resolve().name,
+        "kind": f"the {name} of a {found.kind} trained with v2s_jax on {data}",
+        "left": [],
+        "licence": f"Whoever trained it decides, within the terms of the data ({data}).",
+    }
+    return Found(found.config.system[name], getattr(found.module, name), info, None)
+
+
+def parts_of(config: ConfigDict) -> list[str]:
+    """Which sections of a system's config are those of parts that stand on their own."""
+    sections = [(name, value) for name, value in config.system.items() if isinstance(value, ConfigDict)]
+    return sorted(name for name, section in sections if section.get("name") in MODELS)
+
+
+def model_card(name: str, config: ConfigDict, count: int) -> str:
+    """What is known of a system from its config alone, as Markdown; figures and licence are for its maker to add.
 
     Args:
         name: of the model.
         config: the experiment it comes from.
-        parameters: how many scalars it has.
+        count: how many parameters it has.
     """
     train, data = config.get("train", {}), config.get("data", {})
     facts = {
         "system": config.system.name,
-        "parameters": f"{parameters:,}",
-        "data set": Path(data.get("path") or "unknown").name,
+        "parameters": f"{count:,}",
+        "data set": _data_sets(config),
         "batch size": data.get("batch_size", "unknown"),
         "steps": train.get("steps", "unknown"),
         "seed": config.get("seed", "unknown"),
@@ -65,6 +152,11 @@ def model_card(name: str, config: ConfigDict, parameters: int) -> str:
         "The whole experiment is in `config.json`. Speech made from pictures alone is a guess: do not take it as "
         "evidence of what somebody said, and do not use it on people who have not agreed to it.\n"
     )
+
+
+def _data_sets(config: ConfigDict) -> str:
+    """The last names of the folders that a model was trained on."""
+    return ", ".join(Path(path).name for path in (config.get("data", {}).get("path") or "unknown").split(","))
 
 
 def _read(path: Path) -> str:

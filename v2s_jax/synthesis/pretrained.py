@@ -7,7 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
-from v2s_jax.models.folder import WEIGHTS
+from v2s_jax.models.settings import WEIGHTS
 from v2s_jax.systems.base import System
 from v2s_jax.systems.pretrained import assemble, read_pretrained
 from v2s_jax.training.checkpoint import FOLDER, read_weights

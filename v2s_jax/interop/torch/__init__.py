@@ -1,0 +1,66 @@
+"""Exported models as plain PyTorch modules; needs torch and no jax.
+
+model = v2s_jax.interop.torch.load("models/svts_grid")
+mel = model(mouth, length)
+"""
+
+import importlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from v2s_jax.errors import V2SError
+from v2s_jax.interop.table import export_weights
+from v2s_jax.models.settings import CONFIG, WEIGHTS, read_json, section_of
+
+# By the config's section and the name there: "module:class" here, and "module:function" of the table in `tables/`.
+_MODULES = {
+    "system": {
+        "svts": ("svts:SVTS", "svts:entries"),
+        "hifigan": ("hifigan:HiFiGAN", "hifigan:system_entries"),
+    },
+    "model": {
+        "avhubert": ("avhubert:AVHuBERT", "avhubert:entries"),
+        "hubert": ("hubert:HuBERT", "hubert:entries"),
+        "hifigan": ("hifigan:Generator", "hifigan:entries"),
+        "speaker": ("speaker:SpeakerEncoder", "speaker:entries"),
+    },
+}
+
+
+def load(folder: str | os.PathLike) -> torch.nn.Module:
+    """The model of a folder that `v2s-jax export` or `v2s-jax import` wrote, in evaluation mode and float32.
+
+    Its class says what `forward` takes; its state dict has the published key names where there are any.
+
+    Raises:
+        V2SError: a file is missing or damaged, or config and weights are of different models.
+    """
+    config_path, weights_path = Path(folder) / CONFIG, Path(folder) / WEIGHTS
+    section, whole = section_of(folder), read_json(config_path)
+    config = whole[section] if section else {}
+    names = _MODULES.get(section or "", {})
+    if config.get("name") not in names:
+        known = "; ".join(f"a {key} of name {', '.join(names)}" for key, names in _MODULES.items())
+        raise V2SError(f"{config_path}: expected the config of {known}")
+    module_name, table_name = names[config["name"]]
+    try:
+        module = _attribute("v2s_jax.interop.torch", module_name)(config)
+        weights = {name: np.asarray(value, np.float32) for name, value in load_file(weights_path).items()}
+        state = export_weights(_attribute("v2s_jax.interop.tables", table_name)(config), weights)
+        module.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, assign=True)
+    except (OSError, SafetensorError) as error:
+        raise V2SError(f"{weights_path}: not readable as a model's weights ({error}); fetch the model again") from error
+    except (V2SError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise V2SError(f"{folder}: no model that this version exports ({reason}); export it again") from error
+    return module.eval()
+
+
+def _attribute(package: str, name: str):
+    module, attribute = name.split(":")
+    return getattr(importlib.import_module(f"{package}.{module}"), attribute)
