@@ -168,7 +168,12 @@ def changed(path, entry, at, value):
 @pytest.mark.parametrize("entry", [b"archive/data.pkl", b"archive/data/0"])
 def test_a_directory_that_lies_is_refused(tmp_path, entry, at, value):
     """Where an entry begins, how long it is, and how it is packed."""
-    assert "fetch" in refused(changed(write_zip(tmp_path / "x.pt", storage() + STOP), entry, at, value))
+    message = refused(changed(write_zip(tmp_path / "x.pt", storage() + STOP), entry, at, value))
+    assert "packed in a rare way" in message if value == b"\x63\0" else "fetch" in message
     path = write_zip(tmp_path / "x.pt", storage() + STOP)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"archive/data/0") - 2] = 0xFF  # of the entry's own header: the length of what follows its name
+    (tmp_path / "long.pt").write_bytes(data)
+    assert "reaches beyond its end" in refused(tmp_path / "long.pt")
     whole = np.uint32(0x7FFFFFF0).tobytes()
     assert "unpacks to more" in refused(changed(changed(path, entry, 20, whole), entry, 24, whole))
