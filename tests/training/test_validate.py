@@ -67,6 +67,14 @@ def test_a_clip_too_short_to_score_is_left_out_of_the_mean():
     assert metrics["val/estoi"] == pytest.approx(1, abs=1e-4)
 
 
+def test_a_system_that_makes_no_speech_is_validated_by_its_losses():
+    def nothing(*arguments):
+        raise AssertionError("not to be asked")
+
+    metrics, clips = run("embedding", nothing, [batch([30, 20])])
+    assert metrics == {"val/loss": 30} and clips == []
+
+
 def test_picture_has_the_real_mel_above_and_low_frequencies_at_the_bottom():
     true = np.full((7, 80), LOG_FLOOR, np.float32)
     true[:, 0] = LOG_CEILING

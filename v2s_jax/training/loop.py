@@ -71,10 +71,10 @@ def make_workdir(workdir: str | os.PathLike) -> None:
 
 
 def open_loader(config: ConfigDict, split: str, system: Any) -> Loader:
-    """The loader of one split with the batch fields that the system reads."""
+    """The loader of one split with the batch fields that the system reads, in rows grouped as it wants them."""
     settings = {name: value for name, value in config.data.items() if name not in ("path", "augment")}
     loader_config = LoaderConfig(augment=Augment(**config.data.augment), **settings)
-    return Loader(config.data.path, split, loader_config, config.seed, system.fields)
+    return Loader(config.data.path, split, loader_config, config.seed, system.fields, getattr(system, "utterances", 1))
 
 
 class Run:

@@ -39,7 +39,7 @@ def validate(
     stats: Tree,
     batches: Iterable[Batch],
     put: Callable[[Batch], Batch],
-    kind: Literal["mel", "waveform"],
+    kind: Literal["mel", "waveform", "embedding"],
     config: ConfigDict,
 ) -> tuple[dict[str, float], list[Spoken]]:
     """Losses over all batches (each row counts once) and scores of the first clips' speech.
@@ -51,7 +51,7 @@ def validate(
         stats: batch-norm statistics.
         batches: one pass over the split; rows of length 0 are padding.
         put: from host to devices.
-        kind: what `synthesize` returns.
+        kind: what `synthesize` returns; nothing is synthesized by a system that makes no speech.
         config: `validation` section.
 
     Returns:
@@ -66,7 +66,7 @@ def validate(
         for name, value in jax.device_get(losses(params, stats, batch_key, on_device)).items():
             sums[name] = sums.get(name, 0.0) + float(value) * valid
         rows += valid
-        if len(spoken) < config.clips and batch.audio is not None:
+        if kind in ("mel", "waveform") and len(spoken) < config.clips and batch.audio is not None:
             output = np.asarray(jax.device_get(synthesize(params, stats, batch_key, on_device)))
             spoken += _cut(batch, output, config.clips - len(spoken))
     metrics = {f"val/{name}": total / max(rows, 1) for name, total in sums.items()}
