@@ -28,6 +28,7 @@ REQUIRES = [
     "absl-py>=2.1",  # the flags that override them
     "jaxtyping>=0.3",  # shapes in signatures
     "safetensors>=0.5",  # trained models as files that run nothing
+    "ml_dtypes>=0.4",  # bfloat16 in published checkpoints
     "av>=14",  # video and audio containers, with the codecs inside the wheel
     "dlib-bin>=20",  # face detector and landmarks
     "face_recognition_models>=0.3",  # their weights
@@ -44,10 +45,11 @@ EVAL = [
     "onnxruntime>=1.17",  # runs them
 ]
 TALKER = ["espeakng-loader>=0.2.4"]  # espeak-ng (GPL-3) as a shared library: the talkers' voices
-TORCH = ["torch>=2.6"]  # the other side of parity and speed comparisons
+TORCH = ["torch>=2.6"]  # runs exported models, writes original files, and is the other side of speed comparisons
 TEST = [
     *EVAL,
     *TALKER,
+    "torch==2.13.0",  # what the models must equal, the same everywhere; its CPU build will do
     "pytest>=8",
     "setuptools>=77",  # builds the wheel that a test looks at
     "pytest-timeout>=2.3",

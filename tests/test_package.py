@@ -21,7 +21,7 @@ PARTS = [
 ]
 # Training runs on machines that have neither video nor TFDS packages.
 LIGHT = ["v2s_jax.training.loop", "v2s_jax.training.command", "v2s_jax.data.loader", "v2s_jax.systems.svts"]
-HEAVY = ["av", "dlib", "tensorflow_datasets", "pesq", "speechmos", "pocketsphinx", "espeakng_loader", "data_pipelines"]
+HEAVY = "av dlib tensorflow_datasets torch pesq speechmos pocketsphinx espeakng_loader data_pipelines".split()
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +63,20 @@ def test_training_imports_neither_video_nor_tfds_packages_from_the_wheel(wheel, 
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.slow
+def test_the_shipped_model_runs_in_pytorch_without_jax_from_the_wheel(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "for name in ('jax', 'jaxlib', 'flax', 'optax'): sys.modules[name] = None\n"
+        "import torch, v2s_jax.interop.torch as interop\n"
+        f"assert interop.__file__.startswith({str(tmp_path)!r}), interop.__file__\n"
+        f"model = interop.load({str(tmp_path / 'site' / 'v2s_jax' / 'assets' / 'talker-svts')!r})\n"
+        "with torch.inference_mode():\n"
+        "    mel = model(torch.zeros(1, 5, 88, 88, dtype=torch.uint8), torch.tensor([5]))\n"
+        "print(*mel.shape, bool(mel.isfinite().all()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 20 80 True"
