@@ -1,11 +1,14 @@
 """Pickles and checkpoints made by hand, opcode by opcode, so that they can be what no library writes."""
 
+import os
 import pickle
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from v2s_jax.interop.pickles import Part, load
 
 STOP = b"."
 
@@ -53,3 +56,31 @@ def write_zip(
         for key, value in (storages or {"0": np.arange(6, dtype=np.float32).tobytes()}).items():
             archive.writestr(f"{prefix}/data/{key}", value)
     return path
+
+
+def read(data: bytes, **arrays: np.ndarray) -> object:
+    """What our reader makes of a pickle, with arrays for its storages by their keys."""
+    return load(Part(data), lambda saved: arrays[saved[2]])
+
+
+def frames(name: str, *args: object) -> dict[str, bytes]:
+    """The opcodes of a call, as five ways of asking for one."""
+    module, name = name.rsplit(".", 1)
+    packed = b"".join(map(literal, args))
+    return {
+        "REDUCE": mention(module, name) + b"(" + packed + b"tR",
+        "STACK_GLOBAL": b"\x80\x04" + text(module) + text(name) + b"\x93(" + packed + b"tR",
+        "INST": b"(" + packed + f"i{module}\n{name}\n".encode(),
+        "OBJ": b"(" + mention(module, name) + packed + b"o",
+        "memo": mention(module, name) + b"q\x07h\x07(" + packed + b"tR",
+    }
+
+
+class Touch:
+    """Pickled, it is a call that makes a folder."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (self.path,)
