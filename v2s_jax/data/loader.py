@@ -19,8 +19,8 @@ from v2s_jax.constants import CROP_SIZE, FACE_CROPS
 from v2s_jax.data.augment import NO_AUGMENT, Augment, cut
 from v2s_jax.data.batch import Batch
 from v2s_jax.data.buckets import EMPTY, BatchPlan, TrainingPlan
+from v2s_jax.data.mixture import open_dataset
 from v2s_jax.data.schema import FIELDS, Record, array_shape
-from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.data.speakers import SpeakerPlan
 from v2s_jax.errors import V2SError
 
@@ -84,7 +84,7 @@ class Loader:
         """Opens a split.
 
         Args:
-            path: the data set's folder.
+            path: the data set's folder, or several joined by commas.
             split: such as `train`.
             config: how batches are made.
             seed: of order and augmentation.
@@ -98,7 +98,7 @@ class Loader:
         if unknown:
             raise V2SError(f"batches have no field {unknown[0]!r}; they can have {', '.join(sorted(BATCH_FIELDS))}")
         self.config, self.seed, self.fields = config, seed, frozenset(fields)
-        self.dataset = ShardedDataset(path, split, config.cache)
+        self.dataset = open_dataset(path, split, config.cache)
         self.indices = self.dataset.indices_with(self.fields)
         lengths = self.dataset.lengths[self.indices]
         self.utterances = utterances

@@ -41,7 +41,7 @@ def save_pretrained(
     content = json.loads(config.to_json())
     for section, name in (("data", "path"), ("train", "init_from")):
         if content.get(section, {}).get(name):
-            content[section][name] = Path(content[section][name]).name
+            content[section][name] = ",".join(Path(path).name for path in content[section][name].split(","))
     folders.write_folder(folder, content, params, stats, card, dtype)
 
 
