@@ -88,6 +88,7 @@ setup(
             "lrs3 = data_pipelines.lrs3.corpus:corpus",
             "folder = data_pipelines.folder.corpus:corpus",
             "talker = data_pipelines.talker.corpus:corpus",
+            "voices = data_pipelines.voices.corpus:corpus",
         ],
     },
     classifiers=[

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from v2s_jax.data.corpus import Corpus
 from v2s_jax.data.metadata import Metadata, index_split
 from v2s_jax.data.schema import FIELDS, SCHEMA_VERSION, Field, stored_values
 from v2s_jax.data.shards import iterate_shards
+from v2s_jax.data.staging import Described
 
 FILE_FORMAT = "array_record"
 
@@ -39,7 +39,7 @@ with tfds.core.registered.skip_registration():
         name = "records"
         VERSION = tfds.core.Version(f"{SCHEMA_VERSION}.0.0")
 
-        def __init__(self, corpus: Corpus, staged: Mapping[str, Sequence[Path]], data_dir: Path):
+        def __init__(self, corpus: Described, staged: Mapping[str, Sequence[Path]], data_dir: Path):
             """Describes the work.
 
             Args:
@@ -76,7 +76,7 @@ def _tfds_value(field: Field, values: Sequence[Any]) -> Any:
     return list(values) if field.kind == "bytes_list" else np.asarray(values, field.dtype)
 
 
-def build(corpus: Corpus, staged: Mapping[str, Sequence[Path]], data_dir: Path) -> tuple[Path, Metadata]:
+def build(corpus: Described, staged: Mapping[str, Sequence[Path]], data_dir: Path) -> tuple[Path, Metadata]:
     """Writes the shards of all splits below `data_dir` and describes them.
 
     Args:

@@ -8,7 +8,7 @@ import abc
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from v2s_jax.errors import V2SError
 
 ENTRY_POINTS = "v2s_jax.corpora"
 VIDEO_SUFFIXES = frozenset({".mp4", ".mpg", ".mpeg", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".flv", ".wmv", ".ts"})
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac", ".opus"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +45,13 @@ class Corpus(abc.ABC):
         name: on the command line, and of the data set's files.
         description: one or two sentences for the data set's metadata.
         citation: how to cite it, or "".
+        pictures: whether records have mouths and faces; otherwise only the clips' sound is read.
     """
 
     name: str
     description: str
     citation: str = ""
+    pictures: bool = True
 
     @abc.abstractmethod
     def clips(self, source: Path) -> Iterator[ClipSpec]:
@@ -100,13 +103,16 @@ def require_folder(source: Path, layout: str) -> None:
 
 def video_files(folder: Path) -> list[Path]:
     """All video files under `folder`, by suffix, sorted by path; hidden files and folders are passed over."""
+    return media_files(folder, VIDEO_SUFFIXES)
+
+
+def media_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """All files under `folder` with one of `suffixes`, sorted by path; hidden files and folders are passed over."""
     found = []
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+            Path(parent, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in suffixes
         ]
     return sorted(found)
 
@@ -168,5 +174,5 @@ def select(
         if limit is None or counts[spec.split] <= limit:
             chosen.append(spec)
     if not chosen:
-        raise V2SError("no clips found: the folder given by --source holds no video file in the corpus's layout")
+        raise V2SError("no clips found: the folder given by --source holds no file in the corpus's layout")
     return chosen

@@ -1,35 +1,28 @@
 """From a corpus tree to a data set: parallel over clips, resumable, and unmoved by bad ones.
 
 Clips become serialised records in `OUT/.staging/clips`, each written whole under a name made of everything it depends
-on, so an interrupted run goes on where it stopped and a changed clip or text is read anew. When all are there, a TFDS
-builder turns them into shards below `OUT/.staging/build`; the files then move up into OUT, `v2s.json` last, and the
-staging goes.
+on, so an interrupted run goes on where it stopped and a changed clip or text is read anew. When all are there,
+`staging.publish` makes the data set of them.
 """
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from v2s_jax.data import schema
 from v2s_jax.data.corpus import ClipSpec, Corpus, select
-from v2s_jax.data.metadata import METADATA_FILE, read_metadata, write_metadata
+from v2s_jax.data.metadata import METADATA_FILE, read_metadata
+from v2s_jax.data.staging import SKIPPED_FILE, STAGING, WARNINGS_FILE, locked, publish, writing_to
 from v2s_jax.data.summary import Skipped, Summary, summarise
 from v2s_jax.data.workers import Failure, run_isolated
 from v2s_jax.errors import V2SError
 from v2s_jax.media.atomic import replacing
 from v2s_jax.progress import progress
-
-STAGING = ".staging"
-SKIPPED_FILE = "skipped.jsonl"
-WARNINGS_FILE = "warnings.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +59,7 @@ class _Task:
     spec: ClipSpec
     options: Options
     staged: Path
+    pictures: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +80,7 @@ def prepare(corpus: Corpus, source: Path | None, out: Path, options: Options = O
     Raises:
         V2SError: the source has no clips, none could be used, or `out` cannot be written or holds another data set.
     """
-    with writing_to(out), _locked(out):
+    with writing_to(out), locked(out):
         finished = (out / METADATA_FILE).exists()
         if source is None:
             if finished:
@@ -96,7 +90,8 @@ def prepare(corpus: Corpus, source: Path | None, out: Path, options: Options = O
         specs = select(list(corpus.clips(source)), options.speakers, options.limit)
         if finished:
             return _check_same(out, specs)
-        tasks = [_Task(spec, options, _staged_path(out, spec, options)) for spec in specs]
+        pictures = corpus.pictures
+        tasks = [_Task(spec, options, _staged_path(out, spec, options, pictures), pictures) for spec in specs]
         skipped = _stage(tasks, out, options)
         staged = [task for task in tasks if task.staged.exists()]
         if not staged:
@@ -155,16 +150,22 @@ def _stage(tasks: Sequence[_Task], out: Path, options: Options) -> list[Skipped]
 
 def extract_task(task: _Task) -> _Extracted:
     """One clip's serialised record; runs in a worker, so what reads video is imported here."""
+    spec = task.spec
+    if not task.pictures:
+        from v2s_jax.data.extract import record_of_sound
+
+        return _Extracted(
+            schema.encode(record_of_sound(spec.path, id=spec.id, speaker=spec.speaker, text=spec.text)), ()
+        )
     from v2s_jax.data.extract import record_of
     from v2s_jax.media.clip import load_clip
 
-    spec = task.spec
     clip = load_clip(spec.path, face=task.options.face, landmarks=task.options.landmarks)
     record = record_of(clip, id=spec.id, speaker=spec.speaker, text=spec.text, source=spec.path.name)
     return _Extracted(schema.encode(record), tuple(clip.warnings))
 
 
-def _staged_path(out: Path, spec: ClipSpec, options: Options) -> Path:
+def _staged_path(out: Path, spec: ClipSpec, options: Options, pictures: bool) -> Path:
     """Where a clip's record is staged: the name covers all that the record depends on."""
     try:
         status = spec.path.stat()
@@ -180,75 +181,28 @@ def _staged_path(out: Path, spec: ClipSpec, options: Options) -> Path:
         state,
         options.face,
         options.landmarks,
+        pictures,
     )
     name = hashlib.sha256(repr(depends).encode()).hexdigest()[:40]
     return out / STAGING / "clips" / name[:2] / f"{name}.example"
 
 
 def _finish(corpus: Corpus, staged: Sequence[_Task], skipped: Sequence[Skipped], out: Path, options: Options) -> None:
-    """Shards from staged records, then everything to its final place."""
-    from v2s_jax.data.builder import build
-    from v2s_jax.data.sheet import contact_sheet
-
+    """Shards from staged records, with what is to be said of them."""
     by_split: dict[str, list[Path]] = {}
     for task in staged:
         by_split.setdefault(task.spec.split, []).append(task.staged)
-    work = out / STAGING / "build"
-    shutil.rmtree(work, ignore_errors=True)
-    folder, metadata = build(corpus, by_split, work)
-    write_metadata(folder, dataclasses.replace(metadata, recipe=options.recipe()))
-    contact_sheet(folder, folder / "contact_sheet.png")
-    _write_lines(folder / SKIPPED_FILE, [dataclasses.asdict(clip) for clip in skipped])
     ids = {task.spec.id for task in staged}
     warnings = [json.loads(line) for line in (out / STAGING / WARNINGS_FILE).read_text().splitlines()]
     latest = {warning["id"]: warning for warning in warnings if warning["id"] in ids}
-    _write_lines(folder / WARNINGS_FILE, [latest[id] for id in sorted(latest)])
-    names = sorted(path.name for path in folder.iterdir() if path.name != METADATA_FILE)
-    for name in [*names, METADATA_FILE]:  # a reader takes the folder for a data set once v2s.json is there
-        os.replace(folder / name, out / name)
-    shutil.rmtree(out / STAGING)
-
-
-def _write_lines(path: Path, items: Sequence[dict]) -> None:
-    if items:
-        with replacing(path) as file:
-            file.write("".join(json.dumps(item) + "\n" for item in items).encode())
+    notes = {
+        SKIPPED_FILE: [dataclasses.asdict(clip) for clip in skipped],
+        WARNINGS_FILE: [latest[id] for id in sorted(latest)],
+    }
+    publish(corpus, by_split, out, options.recipe(), notes)
 
 
 def read_skipped(out: Path) -> list[Skipped]:
     """The clips that a finished data set could not use."""
     path = out / SKIPPED_FILE
     return [Skipped(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """One run at a time on `out`; the lock goes with the process, however it ends."""
-    folder = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise V2SError(f"another v2s-jax prepare is working on {out}; wait for it or give another --out") from error
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def writing_to(out: Path) -> Iterator[None]:
-    """Turns what can go wrong while writing `out` into one sentence."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        code = getattr(error, "errno", None)
-        # ArrayRecord's writer reports the system's error inside a message of its own.
-        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-            sentence = f"the disk of {out} is full; free some and run the command again, it goes on where it stopped"
-        elif code in (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR):
-            sentence = f"cannot write to {out} ({os.strerror(code)}); give a folder that can be written with --out"
-        else:
-            raise
-        raise V2SError(sentence) from error

@@ -33,7 +33,7 @@ class Summary:
         hours: of video, all splits together.
         speakers: how many.
         silent: records without sound.
-        coverage: of each record, the share of frames with a detected face.
+        coverage: of each record with a mouth, the share of frames with a detected face.
         skipped: clips that gave no record.
         nothing_to_do: it was complete before.
     """
@@ -54,7 +54,8 @@ class Summary:
         lines.append(f"{total} clips ({splits}), {self.hours:.2f} hours, {self.speakers} speakers in {self.out}")
         if self.silent:
             lines.append(f"{self.silent} clips have no sound")
-        lines.append(f"frames with a detected face: {self._coverage_line()}")
+        if len(self.coverage):
+            lines.append(f"frames with a detected face: {self._coverage_line()}")
         lines += [f"skipped {clip.path}: {clip.reason}" for clip in self.skipped[:10]]
         if self.skipped:
             lines.append(f"{len(self.skipped)} clips skipped; all of them are in {self.out / 'skipped.jsonl'}")
@@ -79,6 +80,8 @@ def summarise(out: Path, skipped: list[Skipped]) -> Summary:
         hours=sum(sum(split.n_frames) for split in splits.values()) / VIDEO_FPS / 3600,
         speakers=len({speaker for split in splits.values() for speaker in split.speakers}),
         silent=sum(len(split.ids) - split.fields.get("audio", 0) for split in splits.values()),
-        coverage=np.concatenate([split.coverage for split in splits.values()]),
+        coverage=np.array(
+            [share for split in splits.values() if split.fields.get("mouth") for share in split.coverage]
+        ),
         skipped=tuple(skipped),
     )

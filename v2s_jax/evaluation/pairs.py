@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from v2s_jax.data.corpus import VIDEO_SUFFIXES, read_text
+from v2s_jax.data.corpus import SOUND_SUFFIXES, VIDEO_SUFFIXES, read_text
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.scoring import Pair
 
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac", ".opus")
 _SILENCES = frozenset({"sil", "sp"})  # GRID's marks for silence and short pause
 
 
@@ -55,7 +54,7 @@ def _media(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         suffix = path.suffix.lower()
-        if path.name.startswith(".") or suffix not in (*SOUND_SUFFIXES, *VIDEO_SUFFIXES) or not path.is_file():
+        if path.name.startswith(".") or suffix not in SOUND_SUFFIXES | VIDEO_SUFFIXES or not path.is_file():
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name not in found or (suffix in SOUND_SUFFIXES and found[name].suffix.lower() not in SOUND_SUFFIXES):
