@@ -4,7 +4,18 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-SMALL = {"resnet": (2, 2, 2, 2), "blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3}
+SMALL = {
+    **{"resnet": (2, 2, 2, 2), "blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
+    "generator": {
+        "upsample_initial_channel": 16,
+        "resblock_kernel_sizes": (3,),
+        "resblock_dilation_sizes": ((1, 2),),
+    },
+    "critics": {
+        **{"periods": (2,), "scales": 2, "period_channels": (2,) * 5},
+        **{"scale_channels": (4,) * 7, "scale_groups": (1, 2, 2, 2, 2, 2, 1)},
+    },
+}
 
 
 def shrink(config: ConfigDict, data: Path) -> ConfigDict:

@@ -31,5 +31,5 @@ def test_every_config_builds_its_system(path):
 def test_every_config_trains_two_steps(path, talker_data, tmp_path):
     assert train(shrink(load_config(path), talker_data), tmp_path) == 0
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert {entry["step"] for entry in entries if "loss" in entry} == {1, 2}
+    assert {entry["step"] for entry in entries if any(name.startswith("loss") for name in entry)} == {1, 2}
     assert any("val/estoi" in entry for entry in entries)

@@ -10,7 +10,7 @@ from v2s_jax.constants import MOUTH_MEAN, MOUTH_STD
 from v2s_jax.data.batch import Batch
 
 Metrics = dict[str, jax.Array]
-Rules = list[tuple[str, Literal["train", "frozen"]]]
+Rules = list[tuple[str, str | float]]  # regex over whole paths and an action, as `training/rules.py` reads them
 
 
 @runtime_checkable
@@ -19,22 +19,23 @@ class System(Protocol):
 
     Attributes:
         fields: names of the `Batch` fields that it reads, besides `length`.
-        kind: what `synthesize` returns.
+        kind: what `synthesize` returns; systems that make no speech are validated by their losses alone.
+        utterances: if it is there and more than 1, so many neighbouring rows of a batch are of one speaker.
     """
 
     fields: frozenset[str]
-    kind: Literal["mel", "waveform"]
+    kind: Literal["mel", "waveform", "embedding"]
 
     def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[jax.Array, Metrics]:
         """The scalar to minimise and what to log; `rngs` has a `dropout` stream."""
         ...
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs, sampler: Any = None) -> jax.Array:
-        """Unscaled log-mel [B, 4T, 80] or waveform [B, 640T], silent beyond each clip's length."""
+        """Unscaled log-mel [B, 4T, 80] or waveform [B, 640T], silent beyond each clip's length; or embeddings [B, D]."""
         ...
 
     def stages(self) -> dict[str, Rules]:
-        """For every training stage, (pattern over whole parameter paths, what happens): each parameter matches one."""
+        """The rules of every training stage; one matches each parameter. Players take turns in the rules' order."""
         ...
 
 

@@ -10,6 +10,8 @@ from v2s_jax.systems.base import System
 
 SYSTEMS = {
     "svts": "v2s_jax.systems.svts:SVTS",
+    "ge2e": "v2s_jax.systems.ge2e:GE2E",
+    "hifigan": "v2s_jax.systems.hifigan:HiFiGAN",
 }
 
 

@@ -1,0 +1,196 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from v2s_jax.data.batch import Batch
+from v2s_jax.systems import hifigan
+from v2s_jax.systems.base import System
+from v2s_jax.systems.registry import build
+from v2s_jax.training.defaults import default_config
+from v2s_jax.training.state import create_state, make_players
+from v2s_jax.training.step import make_eval_steps, make_train_step
+
+
+def small_config(**settings):
+    """Two stages, one period critic, and one scale critic with each norm."""
+    config = hifigan.default_config("small")
+    config.generator.update({"upsample_rates": (10, 16), "upsample_kernel_sizes": (20, 32)})
+    config.generator.update({"upsample_initial_channel": 32, "resblock_kernel_sizes": (3,)})
+    config.generator.resblock_dilation_sizes = ((1, 3),)
+    config.critics.update({"periods": (3,), "scales": 2, "period_channels": (4,) * 5, "scale_channels": (4,) * 7})
+    config.critics.scale_groups = (1, 2, 2, 2, 2, 2, 1)
+    config.update(settings)
+    return config
+
+
+@functools.cache
+def weights():
+    """First weights, made by one compiled function."""
+    return jax.jit(lambda key: nnx.state(build(small_config(), nnx.Rngs(key))))(jax.random.key(0))
+
+
+def small_system(**settings):
+    abstract = nnx.eval_shape(lambda: build(small_config(**settings), nnx.Rngs(0)))
+    return nnx.merge(nnx.graphdef(abstract), weights())
+
+
+def tones(rows=2, frames=4):
+    t = np.arange(640 * frames) / 16000
+    waves = [0.3 * np.sin(2 * np.pi * hz * t) + 0.1 * np.sin(6 * np.pi * hz * t) for hz in (120, 170, 230)[:rows]]
+    return Batch(length=np.full(rows, frames, np.int32), audio=np.stack(waves).astype(np.float32))
+
+
+@functools.cache
+def start(stage):
+    """A system, its players, their state and their compiled step."""
+    config = default_config()
+    config.system = small_config(spectrum_weight=2.0)
+    config.optimizer.update({"schedule": "constant", "learning_rate": 2e-3, "b1": 0.8, "b2": 0.99})
+    system = small_system(spectrum_weight=2.0)
+    players = make_players(system, system.stages()[stage], config)
+    state = create_state(system, players, 0.0, jax.random.key(1))
+    return system, players, state, jax.jit(make_train_step(system, players, 0.0))
+
+
+def loss_of(system, player, batch, train=False):
+    graphdef, state = nnx.split(system if train else nnx.view(system, deterministic=True, use_running_average=True))
+    return jax.jit(lambda s, b: nnx.merge(graphdef, s).loss(b, nnx.Rngs(0), player=player))(state, batch)
+
+
+def test_it_is_a_system():
+    system = small_system()
+    assert isinstance(system, System)
+    assert (system.kind, system.fields) == ("waveform", {"audio"})
+
+
+@pytest.mark.parametrize(("name", "value"), [("upsample_rates", (10, 8)), ("num_mels", 100)])
+def test_a_generator_of_another_mel_is_refused(name, value):
+    config = small_config()
+    config.generator[name] = value
+    with pytest.raises(ValueError, match="160"):
+        build(config, nnx.Rngs(0))
+
+
+def test_losses_by_hand():
+    system = small_system(spectrum_weight=10.0)
+    batch = tones()
+    main, metrics = loss_of(system, "main", batch)
+    np.testing.assert_allclose(main, 45 * metrics["mel"] + 10 * metrics["spectrum"], rtol=1e-5)
+    loss, metrics = loss_of(system, "generator", batch)
+    np.testing.assert_allclose(loss, main + 2 * metrics["features"] + metrics["adversarial"], rtol=1e-5)
+    # Verdicts of untrained critics are near 0: each of the three then costs 1 for a real wave, nothing for a made one.
+    loss, metrics = loss_of(system, "critic", batch)
+    np.testing.assert_allclose(loss, 3 * (metrics["real"] + metrics["fake"]), rtol=1e-5)
+    assert 0.3 < metrics["real"] < 2 and metrics["fake"] < 0.5
+
+
+def test_a_perfect_copy_costs_nothing_but_the_verdicts(monkeypatch):
+    system = small_system(spectrum_weight=1.0)
+    monkeypatch.setattr(hifigan.HiFiGAN, "__call__", lambda self, audio, length: audio)
+    loss, metrics = loss_of(system, "generator", tones())
+    assert metrics["mel"] == 0 and metrics["features"] == 0 and metrics["spectrum"] < 1e-3
+    np.testing.assert_allclose(loss, metrics["adversarial"] + metrics["spectrum"], rtol=1e-6)
+
+
+def test_padding_changes_neither_the_sound_nor_the_losses_of_the_generator():
+    system = small_system(spectrum_weight=1.0)
+    batch = tones(rows=1, frames=4)
+    # A frame of zeros at the end of the clip itself, so that no analysis window reaches beyond it.
+    audio = np.pad(batch.audio[:, :1920], ((0, 1), (0, 1280)))
+    alone = Batch(length=np.array([4], np.int32), audio=audio[:1, :2560])
+    padded = Batch(length=np.array([4, 0], np.int32), audio=audio)
+    synthesize = jax.jit(system.synthesize)
+    one, both = synthesize(alone), synthesize(padded)
+    assert both.shape == (2, 3200) and not both[0, 2560:].any() and not both[1].any()
+    np.testing.assert_allclose(both[0, :2560], one[0], atol=1e-6)
+    for name, value in loss_of(system, "main", alone)[1].items():
+        np.testing.assert_allclose(loss_of(system, "main", padded)[1][name], value, rtol=2e-2)
+
+
+def test_silence_has_finite_gradients():
+    _, _, state, step = start("gan")
+    silent = Batch(length=np.full(2, 4, np.int32), audio=np.zeros((2, 2560), np.float32))
+    _, metrics = step(state, silent)
+    assert metrics["finite"]
+
+
+def test_both_players_train_in_one_step_each_its_own_side():
+    _, players, before, step = start("gan")
+    after, metrics = step(before, tones())
+    after, _ = step(after, tones())
+    assert step._cache_size() == 1
+    assert [player.name for player in players] == ["critic", "generator"]
+    assert metrics["finite"]
+    assert {"loss/critic", "real/critic", "mel/generator", "features/generator"} <= metrics.keys()
+    for side in ("generator", "critics"):
+        leaves = zip(jax.tree.leaves(before["params"][side]), jax.tree.leaves(after["params"][side]), strict=True)
+        assert all((old != new).any() for old, new in leaves)
+    # The critics' singular vectors moved with them.
+    stats = zip(jax.tree.leaves(before["stats"]), jax.tree.leaves(after["stats"]), strict=True)
+    assert all((old != new).any() for old, new in stats if old.size > 1)
+
+
+def test_critics_rest_in_the_first_stage():
+    _, players, before, step = start("reconstruction")
+    after, metrics = step(before, tones())
+    assert [player.name for player in players] == ["main"] and "mel" in metrics
+    for name in ("params", "stats"):
+        for old, new in zip(
+            jax.tree.leaves(before[name]["critics"]), jax.tree.leaves(after[name]["critics"]), strict=True
+        ):
+            np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.slow
+def test_one_batch_is_learned():
+    _, _, state, step = start("reconstruction")
+    batch, found = tones(), []
+    for _ in range(150):
+        state, metrics = step(state, batch)
+        found.append(float(metrics["mel"]))
+    assert np.mean(found[-10:]) < 0.4 * found[0]
+
+
+@pytest.mark.slow
+def test_critics_learn_to_tell():
+    _, _, state, step = start("gan")
+    found = []
+    for _ in range(40):
+        state, metrics = step(state, tones())
+        found.append(float(metrics["loss/critic"]))
+    assert np.mean(found[-5:]) < 0.6 * found[0]
+
+
+def test_loudness_changes_in_training_alone_and_stays_below_full_scale():
+    batch = tones()
+    perturb = hifigan.Perturb((3.0, 20.0), (1.0, 1.0))
+    louder, length = perturb(jnp.asarray(batch.audio), jnp.asarray(batch.length), nnx.Rngs(0))
+    ratio = jnp.abs(louder).max(1) / jnp.abs(batch.audio).max(1)
+    assert (ratio > 1.4).all() and abs(louder).max() <= 0.981 and ratio[0] != ratio[1]
+    assert (length == batch.length).all()
+    still = nnx.view(perturb, deterministic=True)
+    same, _ = still(jnp.asarray(batch.audio), jnp.asarray(batch.length), nnx.Rngs(0))
+    np.testing.assert_array_equal(same, batch.audio)
+
+
+def test_speed_changes_pitch_and_the_number_of_frames():
+    batch = tones(rows=3, frames=10)
+    audio, length = jnp.asarray(batch.audio), jnp.array([10, 4, 10])
+    faster, left = hifigan.Perturb((0.0, 0.0), (1.2, 1.25))(audio, length, nnx.Rngs(0))
+    assert faster.shape == (3, 8 * 640) and left.tolist() == [8, 3, 8]
+    pitch = np.abs(np.fft.rfft(faster[0] * np.hanning(5120))).argmax() * 16000 / 5120
+    assert 120 * 1.17 < pitch < 120 * 1.28
+
+
+def test_evaluation_is_deterministic():
+    _, players, state, _ = start("gan")
+    system = small_system(gain_db=(-6.0, 6.0))
+    losses, synthesize = map(jax.jit, make_eval_steps(system, players))
+    arguments = state["params"], state["stats"]
+    one, other = (losses(*arguments, jax.random.key(seed), tones()) for seed in (0, 1))
+    assert one == other and {"loss/critic", "mel/generator"} <= one.keys()
+    assert synthesize(*arguments, jax.random.key(0), tones()).shape == (2, 2560)
