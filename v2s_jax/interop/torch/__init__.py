@@ -22,6 +22,7 @@ _MODULES = {
     "system": {
         "svts": ("svts:SVTS", "svts:entries"),
         "hifigan": ("hifigan:HiFiGAN", "hifigan:system_entries"),
+        "ge2e": ("speaker:GE2E", "speaker:system_entries"),
     },
     "model": {
         "avhubert": ("avhubert:AVHuBERT", "avhubert:entries"),
