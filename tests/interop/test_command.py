@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from v2s_jax import cli
@@ -72,7 +73,10 @@ def test_export_in_the_original_layout(toy, folder, tmp_path, capsys):
     assert written["model"]["bn.num_batches_tracked"].dtype == torch.int64
     np.testing.assert_array_equal(load_file(tmp_path / "theirs" / "toy.safetensors")["fc.weight"], kernel)
     assert json.loads((tmp_path / "theirs" / "toy.json").read_text())["width"] == 3
-    assert "Toys are free." in (tmp_path / "theirs" / "README.md").read_text()
+    card = (tmp_path / "theirs" / "README.md").read_text()
+    assert "Toys are free." in card and "as the code that published such parts loads them" in card
+    with safe_open(tmp_path / "theirs" / "toy.safetensors", "numpy") as file:
+        assert file.metadata() == {"format": "pt"}
 
 
 def test_original_layout_without_torch(folder, tmp_path, monkeypatch, capsys):

@@ -70,6 +70,11 @@ def test_some_layers_of_an_optional_stack_are_a_problem():
         import_weights(entries, {"0.g": np.ones(1, np.float32)}, {"gain": (2, 1)}, "f.pt")
 
 
+def test_names_that_are_no_names_are_shown_safely():
+    with pytest.raises(V2SError, match=r"unused 3; unused \\x1b\[2J\)"):
+        import_weights(ENTRIES, foreign() | {3: np.ones(1), "\x1b[2J": np.ones(1)}, SHAPES, "f.pt", str.isdigit)
+
+
 def test_what_is_no_array_is_named():
     with pytest.raises(V2SError, match="fc.bias is list, expected a tensor of floats"):
         import_weights(ENTRIES, foreign(**{"fc.bias": [1.0, 2.0, 3.0]}), SHAPES, "f.pt")

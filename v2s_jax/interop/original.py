@@ -46,7 +46,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
     if path.suffix == ".json":
         write_json(path, content)
     elif path.suffix == ".safetensors":
-        write_tensors(path, content)
+        write_tensors(path, content, {"format": "pt"})  # transformers refuses files that do not say so
     else:
         try:
             import torch

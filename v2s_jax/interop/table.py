@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from v2s_jax.errors import V2SError
+from v2s_jax.interop.records import shown
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -90,7 +91,7 @@ def batch_norm(foreign: str, ours: str) -> list[Entry]:
 
 def import_weights(
     entries: Sequence[Entry],
-    foreign: Mapping[str, Any],
+    foreign: Mapping[Any, Any],
     shapes: Mapping[str, tuple[int, ...]],
     where: Any,
     leave: Callable[[str], bool] = lambda key: False,
@@ -125,8 +126,9 @@ def import_weights(
             parts = [np.asarray(entry.transform.to_ours(foreign[key]), np.float32, order="C") for key in keys]
             weights[entry.ours] = np.stack(parts) if entry.stack else parts[0]
     spare = [key for key in foreign if key not in used]
-    left = [key for key in spare if leave(key)]
-    problems += [f"unused {key}" for key in spare if key not in set(left)]
+    left = [key for key in spare if isinstance(key, str) and leave(key)]
+    kept_out = set(left)
+    problems += [f"unused {shown(key)}" for key in spare if key not in kept_out]
     if problems:
         raise V2SError(f"{where}: not the weights of the model that its config describes ({'; '.join(problems)})")
     return weights, left

@@ -224,9 +224,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None) -> None:
     """Writes a safetensors file, without a second copy of the weights in memory."""
-    save_file(dict(tensors), path)
+    save_file(dict(tensors), path, metadata)
     path.chmod(0o666 & ~_umask())  # save_file makes files private
 
 

@@ -65,8 +65,10 @@ def run(args: argparse.Namespace) -> int:
     found = take_part(found, args.part, args.model) if args.part else found
     name, count = args.out.name, parameters(found.module)
     if found.info is not None:
-        card = given or found.card or part_card(name, found.kind, count, found.info)
-        write = write_original if args.layout == "original" else save_model
+        original = args.layout == "original"
+        kept = None if original else found.card  # which tells how to use a native folder
+        card = given or kept or part_card(name, found.kind, count, found.info, original)
+        write = write_original if original else save_model
         write(args.out, found.config, found.module, found.info, card, args.dtype)
     elif args.layout == "original":
         parts = ", ".join(parts_of(found.config))
