@@ -7,6 +7,8 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from v2s_jax.models.weight_norm import fold
+
 
 def evaluation_mode(module: Any) -> Any:
     """A view of a module in which dropout does nothing and batch norm uses its running statistics."""
@@ -31,7 +33,7 @@ class Inference:
 
     def __init__(self, module: nnx.Module, config: ConfigDict):
         self.module, self.config = evaluation_mode(module), config
-        graphdef, state = nnx.split(self.module)
+        graphdef, state = nnx.split(fold(self.module))
         self._weights = nnx.to_pure_dict(state)
 
         def run(weights, arrays, structure, fixed):

@@ -5,6 +5,8 @@ weights map one to one. First weights are PyTorch's defaults for convolutions: w
 too, since the normal(0, 0.01) it draws is overwritten by the weight norm's hook at the first call.
 """
 
+import math
+from collections.abc import Iterator
 from typing import TypeVar
 
 import jax
@@ -22,9 +24,11 @@ class SpectralStat(nnx.Variable):
     """A singular vector: moved by power iteration, not by gradients."""
 
 
-def _uniform(rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int) -> jax.Array:
-    bound = fan_in**-0.5
-    return jax.random.uniform(rngs.params(), shape, jnp.float32, -bound, bound)
+def _first(rngs: nnx.Rngs, shape: tuple[int, int, int], fan_in: int, width_out: int) -> tuple[jax.Array, ...]:
+    """A kernel, a bias and one more vector over the outputs, from one draw: every draw takes time to compile."""
+    bound, size = fan_in**-0.5, math.prod(shape)
+    drawn = jax.random.uniform(rngs.params(), (size + 2 * width_out,), jnp.float32, -bound, bound)
+    return drawn[:size].reshape(shape), drawn[size : size + width_out], drawn[size + width_out :]
 
 
 class _WeightNormed(nnx.Module):
@@ -35,10 +39,10 @@ class _WeightNormed(nnx.Module):
     def __init__(self, shape: tuple[int, int, int], fan_in: int, width_out: int, dtype: DTypeLike, rngs: nnx.Rngs):
         self.dtype = dtype
         self.folded = False
-        weight = _uniform(rngs, shape, fan_in)
+        weight, bias, _ = _first(rngs, shape, fan_in, width_out)
         self.weight_v = nnx.Param(weight)
         self.weight_g = nnx.Param(self._norm(weight).reshape(-1))
-        self.bias = nnx.Param(_uniform(rngs, (width_out,), fan_in))
+        self.bias = nnx.Param(bias)
 
     def _norm(self, weight: Float[Array, "K I O"]) -> Float[Array, "1 _ _"]:
         others = tuple(axis for axis in range(3) if axis != self.axis)
@@ -166,11 +170,10 @@ class SpectralNormConv(nnx.Module):
         self.stride, self.groups, self.padding, self.dtype = stride, groups, taps // 2, dtype
         self.use_running_average = False
         width = width_in // groups
-        weight = _uniform(rngs, (taps, width, width_out), taps * width)
-        self.weight_orig = nnx.Param(weight)
-        self.bias = nnx.Param(_uniform(rngs, (width_out,), taps * width))
+        weight, bias, direction = _first(rngs, (taps, width, width_out), taps * width, width_out)
+        self.weight_orig, self.bias = nnx.Param(weight), nnx.Param(bias)
         # Not both at random, as PyTorch: the product of unrelated vectors is no size of anything, and may be near 0.
-        u, v = _power_iteration(weight, _unit(jax.random.normal(rngs.params(), (width_out,))))
+        u, v = _power_iteration(weight, _unit(direction))
         self.weight_u, self.weight_v = SpectralStat(u), SpectralStat(v)
 
     def set_view(self, use_running_average: bool | None = None) -> None:
@@ -208,12 +211,18 @@ def _unit(x: jax.Array) -> jax.Array:
 
 
 def fold(module: Module) -> Module:
-    """A copy of a module whose weight-normed kernels are computed once: for inference, no longer to be trained."""
-    return jax.jit(_fold)(module)
+    """A copy of a module whose weight-normed kernels are computed once: for inference, no longer to be trained.
+
+    A module without any comes back itself.
+    """
+    return jax.jit(_fold)(module) if next(_unfolded(module), None) is not None else module
+
+
+def _unfolded(module: nnx.Module) -> Iterator[_WeightNormed]:
+    return (part for _, part in nnx.iter_modules(module) if isinstance(part, _WeightNormed) and not part.folded)
 
 
 def _fold(module: Module) -> Module:
-    for _, part in nnx.iter_modules(module):
-        if isinstance(part, _WeightNormed) and not part.folded:
-            part.fold()
+    for part in list(_unfolded(module)):
+        part.fold()
     return module
