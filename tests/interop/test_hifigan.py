@@ -11,6 +11,8 @@ import torch
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.hifigan import load_hifigan, read, to_original
 from v2s_jax.interop.torch import hifigan as twin
+from v2s_jax.interop.torch import load as torch_load
+from v2s_jax.models.folder import save_model
 from v2s_jax.models.weight_norm import fold
 
 GOLDEN = Path(__file__).parent / "goldens" / "hifigan_tiny"
@@ -59,6 +61,16 @@ def test_folded_it_says_the_same(model, golden):
     folded = fold(model.module)
     np.testing.assert_allclose(jax.jit(folded)(golden["mel"]), golden["audio"], atol=1e-5)
     assert not hasattr(folded.conv_pre, "weight_g")
+
+
+def test_a_folder_of_ours_runs_here_and_in_pytorch(model, golden, tmp_path):
+    save_model(tmp_path / "g", model.config, model.module, {"source": "g.pt"}, "")
+    again, info = load_hifigan(tmp_path / "g")
+    np.testing.assert_allclose(again(golden["mel"]), golden["audio"], atol=1e-5)
+    assert info == {"source": "g.pt"}
+    with torch.inference_mode():
+        wave = torch_load(tmp_path / "g")(torch.tensor(np.asarray(golden["mel"])).transpose(1, 2))
+    np.testing.assert_allclose(wave[:, 0], golden["audio"], atol=1e-5)
 
 
 def test_there_and_back_to_the_bit():
@@ -117,6 +129,17 @@ def test_files_that_hold_no_generator(tmp_path):
     (tmp_path / "config.json").unlink()
     with pytest.raises(V2SError, match="no config.json beside it"):
         load_hifigan(path)
+    path.unlink()
+    with pytest.raises(V2SError, match="no generator in this folder"):
+        load_hifigan(tmp_path)
+
+
+def test_a_folder_of_the_originals_has_its_newest_read(tmp_path):
+    save(tmp_path, {"generator": tensors() | {"conv_post.bias": torch.ones(1)}})
+    shutil.copy(FILE, tmp_path / "g_00000002")
+    _, weights, info = read(tmp_path)
+    assert info["source"] == "g_00000002"
+    np.testing.assert_array_equal(weights["conv_post.bias"], tensors()["conv_post.bias"])
 
 
 def test_another_mel_is_warned_of():

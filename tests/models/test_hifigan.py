@@ -62,6 +62,12 @@ def test_a_padded_clip_equals_the_clip_alone(name):
     assert not padded[0, 6 * model.hop :].any() and not padded[1].any()
 
 
+def test_another_order_of_axes_is_refused():
+    model = nnx.eval_shape(lambda: Generator(CASES["16k"], rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=r"log_mel is \(1, 6, 9\), expected \[batch, frames, 6\]"):
+        model(jnp.zeros((1, 6, 9)))
+
+
 def test_bfloat16_is_close_and_gives_float32():
     config = CASES["other blocks"]
     model, _ = pair(config)

@@ -68,7 +68,8 @@ def load_hifigan(
     """A generator, `model(log_mel)` with [B, M, num_mels] giving [B, hop * M], and where it comes from.
 
     Args:
-        path: a generator's file as the original saves it, or a folder that `v2s-jax import hifigan` wrote.
+        path: a generator's file as the original saves it, the folder of one (the newest counts), or a folder that
+            `v2s-jax import hifigan` wrote.
         config: the original's config.json, as a path or its content; by default the config.json, or the JSON file of
             the same name, beside the file.
         dtype: of the computation.
@@ -83,7 +84,7 @@ def read(
     path: str | os.PathLike, config: str | os.PathLike | Mapping[str, Any] | None = None
 ) -> tuple[ConfigDict, dict[str, np.ndarray], Info]:
     """A generator's file in our terms: config, weights by dotted path, and where they come from."""
-    path = Path(path)
+    path = _generator_file(Path(path))
     original = _original_config(path, config)
     state, others = _generator_state(read_checkpoint(path), path)
     state = split_folded(state)
@@ -112,6 +113,14 @@ def to_original(config: Mapping[str, Any], weights: Mapping[str, Any], info: Inf
     settings = _TRAINING | _MEL | {"hop_size": math.prod(config["upsample_rates"])} | info.get("original_config", {})
     settings |= {name: config[name] for name in (*_ARCHITECTURE, "num_mels")}
     return {"generator.pt": {"generator": export_weights(entries(config), weights)}, "config.json": settings}
+
+
+def _generator_file(path: Path) -> Path:
+    """The file itself, or the newest generator of a folder as the original leaves it."""
+    found = sorted([*path.glob("g_*"), *path.glob("generator.pt")]) if path.is_dir() else [path]
+    if not found:
+        raise V2SError(f"{path}: no generator in this folder; expected a file generator.pt or g_NUMBER")
+    return found[-1]
 
 
 def _original_config(path: Path, config: Any) -> dict[str, Any]:

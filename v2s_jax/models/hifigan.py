@@ -129,7 +129,12 @@ class Generator(nnx.Module):
         Returns:
             float32 in [-1, 1], hop * M samples. Where a kernel exceeds its rate by an odd number the original gives a
             few samples more at the end; they are cut off, those before are the same.
+
+        Raises:
+            ValueError: the mel has another number of bins, or its axes another order.
         """
+        if log_mel.shape[-1] != self.num_mels:
+            raise ValueError(f"log_mel is {log_mel.shape}, expected [batch, frames, {self.num_mels}]")
         x, _ = self.stages(log_mel, lengths)[-1]
         x = self.conv_post(jax.nn.leaky_relu(x, LAST_SLOPE))
         wave = jnp.tanh(x.astype(jnp.float32))[:, : self.hop * log_mel.shape[1]]
