@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.small_vocoder import small_config, small_system
 from v2s_jax.data.batch import Batch
 from v2s_jax.systems import hifigan
 from v2s_jax.systems.base import System
@@ -13,29 +14,6 @@ from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.state import create_state, make_players
 from v2s_jax.training.step import make_eval_steps, make_train_step
-
-
-def small_config(**settings):
-    """Two stages, one period critic, and one scale critic with each norm."""
-    config = hifigan.default_config("small")
-    config.generator.update({"upsample_rates": (10, 16), "upsample_kernel_sizes": (20, 32)})
-    config.generator.update({"upsample_initial_channel": 32, "resblock_kernel_sizes": (3,)})
-    config.generator.resblock_dilation_sizes = ((1, 3),)
-    config.critics.update({"periods": (3,), "scales": 2, "period_channels": (4,) * 5, "scale_channels": (4,) * 7})
-    config.critics.scale_groups = (1, 2, 2, 2, 2, 2, 1)
-    config.update(settings)
-    return config
-
-
-@functools.cache
-def weights():
-    """First weights, made by one compiled function."""
-    return jax.jit(lambda key: nnx.state(build(small_config(), nnx.Rngs(key))))(jax.random.key(0))
-
-
-def small_system(**settings):
-    abstract = nnx.eval_shape(lambda: build(small_config(**settings), nnx.Rngs(0)))
-    return nnx.merge(nnx.graphdef(abstract), weights())
 
 
 def tones(rows=2, frames=4):
@@ -167,12 +145,12 @@ def test_critics_learn_to_tell():
 
 def test_loudness_changes_in_training_alone_and_stays_below_full_scale():
     batch = tones()
-    perturb = hifigan.Perturb((3.0, 20.0), (1.0, 1.0))
-    louder, length = perturb(jnp.asarray(batch.audio), jnp.asarray(batch.length), nnx.Rngs(0))
+    vary = hifigan.VaryVoice((3.0, 20.0), (1.0, 1.0))
+    louder, length = vary(jnp.asarray(batch.audio), jnp.asarray(batch.length), nnx.Rngs(0))
     ratio = jnp.abs(louder).max(1) / jnp.abs(batch.audio).max(1)
     assert (ratio > 1.4).all() and abs(louder).max() <= 0.981 and ratio[0] != ratio[1]
     assert (length == batch.length).all()
-    still = nnx.view(perturb, deterministic=True)
+    still = nnx.view(vary, deterministic=True)
     same, _ = still(jnp.asarray(batch.audio), jnp.asarray(batch.length), nnx.Rngs(0))
     np.testing.assert_array_equal(same, batch.audio)
 
@@ -180,7 +158,7 @@ def test_loudness_changes_in_training_alone_and_stays_below_full_scale():
 def test_speed_changes_pitch_and_the_number_of_frames():
     batch = tones(rows=3, frames=10)
     audio, length = jnp.asarray(batch.audio), jnp.array([10, 4, 10])
-    faster, left = hifigan.Perturb((0.0, 0.0), (1.2, 1.25))(audio, length, nnx.Rngs(0))
+    faster, left = hifigan.VaryVoice((0.0, 0.0), (1.2, 1.25))(audio, length, nnx.Rngs(0))
     assert faster.shape == (3, 8 * 640) and left.tolist() == [8, 3, 8]
     pitch = np.abs(np.fft.rfft(faster[0] * np.hanning(5120))).argmax() * 16000 / 5120
     assert 120 * 1.17 < pitch < 120 * 1.28

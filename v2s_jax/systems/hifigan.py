@@ -58,7 +58,7 @@ class HiFiGAN(nnx.Module):
             raise ValueError(f"upsample_rates must multiply to {HOP_LENGTH} and num_mels be {N_MELS}")
         self.generator = hifigan.Generator(config.generator, rngs=rngs, dtype=dtype)
         self.critics = critics.Critics(config.critics, rngs=rngs, dtype=dtype)
-        self.perturb = Perturb(tuple(config.gain_db), tuple(config.speed))
+        self.vary = VaryVoice(tuple(config.gain_db), tuple(config.speed))
 
     def __call__(self, audio: Float[Array, "B samples"], length: Int[Array, "B"]) -> Float[Array, "B samples"]:
         """The waveform from the log-mel of `audio`, silent beyond each clip's length in video frames."""
@@ -66,7 +66,7 @@ class HiFiGAN(nnx.Module):
 
     def loss(self, batch: Batch, rngs: nnx.Rngs, player: str = _MAIN) -> tuple[Float[Array, ""], Metrics]:
         """The loss of one player: "critic", "generator", or "main", the generator alone without critics."""
-        real, length = self.perturb(batch.need("audio"), batch.need("length"), rngs)
+        real, length = self.vary(batch.need("audio"), batch.need("length"), rngs)
         fake = self(real, length)
         if player == "critic":
             return self._critic_loss(real, jax.lax.stop_gradient(fake))
@@ -119,7 +119,7 @@ class HiFiGAN(nnx.Module):
         }
 
 
-class Perturb(nnx.Module):
+class VaryVoice(nnx.Module):
     """Changes loudness and speed, and with it pitch, of each row at random, in training: other voices from few.
 
     Args:
@@ -148,12 +148,12 @@ class Perturb(nnx.Module):
         rows = wave.shape[0]
         if self.gain_db != (0, 0):
             low, high = self.gain_db
-            decibels = jax.random.uniform(rngs.perturb(), (rows, 1), minval=low, maxval=high)
+            decibels = jax.random.uniform(rngs.vary(), (rows, 1), minval=low, maxval=high)
             peak = jnp.maximum(jnp.max(jnp.abs(wave), 1, keepdims=True), 1e-5)
             wave = wave * jnp.minimum(10 ** (decibels / 20), jnp.maximum(_PEAK / peak, 1))
         if self.speed != (1, 1):
             low, high = self.speed
-            speed = jax.random.uniform(rngs.perturb(), (rows,), minval=low, maxval=high)
+            speed = jax.random.uniform(rngs.vary(), (rows,), minval=low, maxval=high)
             frames = max(1, int(wave.shape[1] / high) // SAMPLES_PER_FRAME)
             wave = change_speed(wave, speed, frames * SAMPLES_PER_FRAME)
             length = jnp.minimum((length / speed).astype(jnp.int32), frames)

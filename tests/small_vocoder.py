@@ -1,0 +1,51 @@
+"""A tiny untrained HiFi-GAN, its weights made without initialising anything on a device (as in `small_model.py`)."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, traverse_util
+from ml_collections import ConfigDict
+
+from v2s_jax.systems import hifigan
+from v2s_jax.systems.registry import build
+
+
+def small_config(**settings) -> ConfigDict:
+    """Two stages, one period critic, and one scale critic with each norm; `settings` override those of the system."""
+    config = hifigan.default_config("small")
+    config.generator.update({"upsample_rates": (10, 16), "upsample_kernel_sizes": (20, 32)})
+    config.generator.update({"upsample_initial_channel": 16, "resblock_kernel_sizes": (3,)})
+    config.generator.resblock_dilation_sizes = ((1, 3),)
+    config.critics.update({"periods": (3,), "scales": 2, "period_channels": (4,) * 5, "scale_channels": (4,) * 7})
+    config.critics.scale_groups = (1, 2, 2, 2, 2, 2, 1)
+    config.update(settings)
+    return config
+
+
+def small_system(**settings) -> hifigan.HiFiGAN:
+    """The system of `small_config`, the same each time."""
+    return filled(lambda: build(small_config(**settings), nnx.Rngs(0)))
+
+
+def filled(make) -> nnx.Module:
+    """The module that `make` builds, with random weights that let a signal through."""
+    graphdef, state = nnx.split(nnx.eval_shape(make))
+    rng = np.random.default_rng(0)
+    flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
+    weights = {keys: _uniform(leaf.shape, rng) for keys, leaf in flat.items()}
+    for *above, name in flat:
+        kernel = weights.get((*above, "weight_v"))
+        if name == "weight_g":  # where the norms belong to inputs or outputs is seen from their number
+            axis = (0, 1) if len(weights[*above, name]) == kernel.shape[2] else (0, 2)
+            weights[*above, name] = np.sqrt((kernel**2).sum(axis)) * rng.uniform(0.7, 1.4, len(weights[*above, name]))
+        if name == "weight_orig":
+            u = rng.normal(size=weights[*above, name].shape[-1])
+            v = np.einsum("kio,o->ki", weights[*above, name], u)
+            u = np.einsum("kio,ki->o", weights[*above, name], v)
+            weights[*above, "weight_u"], weights[*above, "weight_v"] = (x / np.sqrt((x**2).sum()) for x in (u, v))
+    arrays = {keys: jnp.asarray(value, jnp.float32) for keys, value in weights.items()}
+    return nnx.merge(graphdef, traverse_util.unflatten_dict(arrays))
+
+
+def _uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    bound = np.prod(shape[:-1]) ** -0.5 if len(shape) > 1 else 0.1
+    return rng.uniform(-bound, bound, shape)
