@@ -46,6 +46,20 @@ def test_a_split_is_spoken_and_scored(prepared, tmp_path, capsys):
     assert "| MCD (dB) ↓" in capsys.readouterr().out
 
 
+def test_copy_synthesis_is_scored(prepared, tmp_path, capsys):
+    _, data, records = prepared
+    names = ["--metrics", "mcd", "--jobs", 1, "--limit", 1]
+    assert run("--vocoder", "griffin_lim", "--data", data, "--out", tmp_path / "out", *names) == 0
+    results = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert results["about"] == {"vocoder": "griffin_lim", "data": str(data), "split": "test"}
+    name = results["clips"][0]["name"]
+    spoken, recording = (read_wav(tmp_path / "out" / kind / f"{name}.wav") for kind in ("generated", "recording"))
+    assert len(spoken) == len(recording)
+    # Griffin-Lim of a steady tone's own mel is near it in all but phase.
+    assert results["clips"][0]["values"]["generated"]["mcd"] < 10
+    assert "MCD" in capsys.readouterr().out
+
+
 def test_a_limit_takes_clips_from_all_over_the_split(prepared, tmp_path):
     model, data, _ = prepared
     pairs, failures = synthesize_split(str(model), data, "test", tmp_path, limit=2)

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("generated", nargs="?", type=Path, metavar="GENERATED_DIR", help="folder of generated speech")
     parser.add_argument("--reference", type=Path, metavar="DIR", help="folder of the real recordings (wavs or clips)")
     parser.add_argument("--model", metavar="NAME-OR-PATH", help="instead: speak a data set with this model first")
+    parser.add_argument(
+        "--vocoder", metavar="NAME-OR-PATH", help="that the model speaks through; without --model: of the real mels"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="the prepared data set to speak")
     parser.add_argument("--split", default="test", help="its split (default: %(default)s)")
     parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of the split, evenly spread")
@@ -42,9 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the table, writes `evaluation.json` and `report.html`; returns 3 when some clips could not be scored."""
-    by_folder, by_model = args.generated is not None, args.model is not None
+    by_folder, by_model = args.generated is not None, args.model is not None or args.vocoder is not None
     if by_folder == by_model or (args.reference if by_model else args.data) is not None:
-        raise V2SError("evaluate needs either GENERATED_DIR --reference DIR, or --model NAME-OR-PATH --data DIR")
+        raise V2SError(
+            "evaluate needs either GENERATED_DIR --reference DIR, or --model or --vocoder NAME-OR-PATH and --data DIR"
+        )
     if (args.reference if by_folder else args.data) is None:
         raise V2SError(f"evaluate needs {'--reference DIR' if by_folder else '--data DIR'} as well")
     _check(args)
@@ -56,8 +61,10 @@ def run(args: argparse.Namespace) -> int:
         from v2s_jax.evaluation.split import synthesize_split  # the whole model stack, for this mode alone
 
         make_folder(args.out)  # before the long work
-        pairs, failures = synthesize_split(args.model, args.data, args.split, args.out, args.limit)
-        about = {"model": args.model, "data": str(args.data), "split": args.split}
+        pairs, failures = synthesize_split(args.model, args.data, args.split, args.out, args.limit, args.vocoder)
+        spoken_by = {"model": args.model, "vocoder": args.vocoder}
+        about = {name: value for name, value in spoken_by.items() if value}
+        about |= {"data": str(args.data), "split": args.split}
     evaluation = evaluate(
         pairs,
         names=args.metrics,

@@ -1,29 +1,52 @@
 """Speaks a split of a prepared data set with a model, ready to be scored."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float
+
+from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.pairs import make_folder
 from v2s_jax.evaluation.scoring import Pair
+from v2s_jax.features.mel import log_mel
 from v2s_jax.media.audio import write_wav
 from v2s_jax.progress import progress
+from v2s_jax.synthesis.defaults import default_config
 from v2s_jax.synthesis.synthesizer import Synthesizer
+from v2s_jax.synthesis.vocoder import make_vocoder, vocode
 
 _FIELDS = frozenset({"mouth", "face", "speaker_embedding", "audio"})
 
 
+def _speaker(
+    model: str | None, vocoder: str | None
+) -> tuple[Callable[[Record], Float[np.ndarray, "n"]], frozenset[str]]:
+    """What makes a record's speech, and the fields that it looks at."""
+    if model is not None:
+        synthesizer = Synthesizer.from_pretrained(model, vocoder=vocoder)
+        return lambda record: synthesizer.synthesize_record(record).waveform, _FIELDS
+    settings = default_config()
+    settings.vocoder = vocoder or settings.vocoder
+    made = make_vocoder(settings)
+    return lambda record: vocode(made, log_mel(np.asarray(record.audio))), frozenset({"audio"})
+
+
 def synthesize_split(
-    model: str, data: Path, split: str, out: Path, limit: int | None = None
+    model: str | None, data: Path, split: str, out: Path, limit: int | None = None, vocoder: str | None = None
 ) -> tuple[list[Pair], dict[str, str]]:
     """Writes `out/generated/<id>.wav` and `out/recording/<id>.wav` for every example that has a recording.
 
     Args:
-        model: shipped name, exported folder or training workdir.
+        model: shipped name, exported folder or training workdir; None speaks the recordings' own mels, which shows
+            what the vocoder alone takes away.
         data: folder of a prepared data set.
         split: of it.
         out: where the waveforms go.
         limit: at most so many examples, evenly spread over the split.
+        vocoder: `griffin_lim` or a HiFi-GAN, instead of the one in the model's config.
 
     Returns:
         The pairs to score, and for examples that could not be spoken why.
@@ -32,22 +55,22 @@ def synthesize_split(
         V2SError: no such model, data set or split, or a file cannot be written.
     """
     dataset = ShardedDataset(data, split)
-    synthesizer = Synthesizer.from_pretrained(model)
+    speak, fields = _speaker(model, vocoder)
     count = len(dataset) if limit is None else min(limit, len(dataset))
     indices = [i * len(dataset) // count for i in range(count)]
     pairs, failures = [], {}
     for index in progress(indices, count, "clips"):
-        record = dataset.read(index, _FIELDS)
+        record = dataset.read(index, fields)
         if record.audio is None:
             failures[record.id] = f"{record.id} of {data} has no recording to compare with"
             continue
         try:
-            speech = synthesizer.synthesize_record(record)
+            speech = speak(record)
         except V2SError as error:
             failures[record.id] = str(error)
             continue
         recording, generated = (out / kind / f"{record.id}.wav" for kind in ("recording", "generated"))
-        for path, wave in ((recording, record.audio), (generated, speech.waveform)):
+        for path, wave in ((recording, record.audio), (generated, speech)):
             make_folder(path.parent)
             write_wav(path, wave)
         pairs.append(Pair(record.id, recording, generated, record.text))

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT, metavar="NAME-OR-PATH", help="shipped name, exported folder or training workdir"
     )
     parser.add_argument(
+        "--vocoder", metavar="NAME-OR-PATH", help="griffin_lim or a HiFi-GAN (default: what the model's config says)"
+    )
+    parser.add_argument(
         "--face", type=_positive, metavar="N", help="which face of several, left to right (default: steadiest largest)"
     )
     parser.add_argument("--no-video", action="store_true", help="write no mp4, only the wav")
@@ -41,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Speaks every clip that an earlier run has not, prints a summary; returns 3 when some clips failed."""
     jobs = find_jobs(args.inputs, args.out)
-    synthesizer = Synthesizer.from_pretrained(args.model)
+    synthesizer = Synthesizer.from_pretrained(args.model, vocoder=args.vocoder)
     _make_folder(args.out)
     made_by = {"model": args.model, "fingerprint": synthesizer.fingerprint(), "face": args.face}
     done = done_before(args.out, jobs, made_by, not args.no_video)

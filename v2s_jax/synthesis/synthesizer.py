@@ -70,10 +70,14 @@ class Synthesizer:
         seed: of systems that sample.
 
     Raises:
-        V2SError: the `synthesis` section is not one of this version.
+        V2SError: the `synthesis` section is not one of this version, or the system makes speech from speech.
     """
 
     def __init__(self, config: ConfigDict, system: System, batch_size: int = 1, seed: int = 0):
+        if "audio" in system.fields and "mouth" not in system.fields:
+            raise V2SError(
+                f"the {config.system.name} model makes speech from sound and not from video; name it as --vocoder"
+            )
         self.config, self.kind, self.seed = config, system.kind, seed
         self.settings = synthesis_config(config)
         self.network = Network(system, self.settings.window, batch_size, seed)
@@ -81,14 +85,27 @@ class Synthesizer:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | os.PathLike = DEFAULT, batch_size: int = 1, seed: int = 0
+        cls,
+        name_or_path: str | os.PathLike = DEFAULT,
+        batch_size: int = 1,
+        seed: int = 0,
+        vocoder: str | os.PathLike | None = None,
     ) -> "Synthesizer":
         """The synthesizer of a shipped model, an exported folder or a training workdir.
 
+        Args:
+            name_or_path: of the model.
+            batch_size: windows computed at once.
+            seed: of systems that sample.
+            vocoder: instead of the one in the model's config: `griffin_lim`, or a HiFi-GAN by name or path.
+
         Raises:
-            V2SError: there is no such model, or it is damaged or of another config.
+            V2SError: there is no such model or vocoder, or it is damaged or of another config.
         """
-        return cls(*load_pretrained(name_or_path), batch_size=batch_size, seed=seed)
+        config, system = load_pretrained(name_or_path)
+        if vocoder is not None:
+            config.update({"synthesis": {"vocoder": str(vocoder)}})
+        return cls(config, system, batch_size=batch_size, seed=seed)
 
     def __call__(
         self,
@@ -134,7 +151,8 @@ class Synthesizer:
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
-        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed))
+        vocoder = getattr(self.vocoder, "fingerprint", "")  # of one that has weights
+        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed), vocoder)
         digest = hashlib.sha256("\n".join(parts).encode())
         for leaf in jax.tree.leaves(self.network.weights):
             digest.update(np.asarray(leaf).tobytes())

@@ -12,6 +12,8 @@ from v2s_jax.errors import V2SError
 from v2s_jax.features.mel import LOG_CEILING
 from v2s_jax.synthesis.windows import Window, cross_fade
 
+GRIFFIN_LIM = "griffin_lim"
+
 # In mel frames, 100 to the second.
 CHUNK = 2000  # bounds a vocoder's memory: Griffin-Lim takes about 50 MB for it
 CONTEXT = 50  # what a chunk hears beyond its joints
@@ -49,15 +51,21 @@ class GriffinLim:
 
 
 def make_vocoder(config: ConfigDict) -> Vocoder:
-    """The vocoder that a `synthesis` section names.
+    """The vocoder that a `synthesis` section names: griffin_lim, or a HiFi-GAN by name or path.
 
     Raises:
         V2SError: there is no such vocoder.
     """
-    makers = {"griffin_lim": lambda: GriffinLim(config.griffin_lim_iterations)}
-    if config.vocoder not in makers:
-        raise V2SError(f"synthesis.vocoder is {config.vocoder!r}: expected one of {', '.join(makers)}")
-    return makers[config.vocoder]()
+    if config.vocoder == GRIFFIN_LIM:
+        return GriffinLim(config.griffin_lim_iterations)
+    from v2s_jax.synthesis.neural_vocoder import HiFiGANVocoder
+
+    try:
+        return HiFiGANVocoder(config.vocoder)
+    except V2SError as error:
+        raise V2SError(
+            f"The vocoder {config.vocoder!r} is neither {GRIFFIN_LIM} nor a usable HiFi-GAN: {error}"
+        ) from error
 
 
 def vocode(vocoder: Vocoder, log_mel: Float[np.ndarray, "m 80"], chunk: int = CHUNK) -> Float[np.ndarray, "n"]:

@@ -1,0 +1,90 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from ml_collections import ConfigDict
+
+from tests.small_vocoder import filled, small_config, small_system
+from v2s_jax.errors import V2SError
+from v2s_jax.features.mel import LOG_FLOOR
+from v2s_jax.models.folder import save_model
+from v2s_jax.models.hifigan import Generator
+from v2s_jax.synthesis.defaults import default_config
+from v2s_jax.synthesis.neural_vocoder import HiFiGANVocoder, load_generator
+from v2s_jax.synthesis.synthesizer import Synthesizer
+from v2s_jax.synthesis.vocoder import Vocoder, make_vocoder, vocode
+from v2s_jax.systems.pretrained import save_pretrained
+
+
+@pytest.fixture(scope="module")
+def system():
+    return small_system()
+
+
+@pytest.fixture(scope="module")
+def folder(system, tmp_path_factory):
+    """The generator alone, as an imported one."""
+    folder = tmp_path_factory.mktemp("vocoders") / "part"
+    save_model(folder, small_config().generator, system.generator, {"audio": {"sampling_rate": 16000}}, "")
+    return folder
+
+
+def mels(frames):
+    return np.random.default_rng(0).normal(-3, 1, (frames, 80)).astype(np.float32)
+
+
+def test_it_says_what_the_generator_says_at_any_length(system, folder):
+    vocoder = HiFiGANVocoder(folder)
+    assert isinstance(vocoder, Vocoder)
+    for frames in (3, 60, 70):
+        wave = vocoder(mels(frames))
+        assert wave.shape == (160 * frames,) and wave.dtype == np.float32
+        np.testing.assert_allclose(wave, jax.jit(system.generator)(jnp.asarray(mels(frames))[None])[0], atol=1e-5)
+    assert len(vocoder._compiled) == 2  # up to 50 frames, and up to 75
+
+
+def test_long_mels_go_in_chunks(folder):
+    vocoder = HiFiGANVocoder(folder)
+    np.testing.assert_allclose(vocode(vocoder, mels(500), 200), vocoder(mels(500)), atol=1e-4)
+
+
+def test_an_absurd_mel_stays_finite(folder):
+    assert np.isfinite(HiFiGANVocoder(folder)(np.full((20, 80), 300, np.float32))).all()
+
+
+def test_a_whole_system_is_a_vocoder_too(system, folder, tmp_path):
+    _, *states = nnx.split(system, nnx.Param, ...)
+    save_pretrained(tmp_path / "whole", ConfigDict({"system": small_config()}), *map(nnx.to_pure_dict, states), "")
+    one, other = HiFiGANVocoder(tmp_path / "whole"), HiFiGANVocoder(folder)
+    assert one.fingerprint == other.fingerprint
+    np.testing.assert_array_equal(one(mels(5)), other(mels(5)))
+    with pytest.raises(V2SError, match="makes speech from sound and not from video; name it as --vocoder"):
+        Synthesizer.from_pretrained(tmp_path / "whole")
+
+
+def test_what_is_no_vocoder_of_this_mel(model, tmp_path):
+    with pytest.raises(V2SError, match="holds no vocoder"):
+        load_generator(model)
+    config = small_config().generator
+    config.upsample_rates = (10, 8)
+    config.upsample_kernel_sizes = (20, 16)
+    save_model(tmp_path / "short", config, filled(lambda: Generator(config, rngs=nnx.Rngs(0))), {}, "")
+    with pytest.raises(V2SError, match="makes 80 samples from each"):
+        load_generator(tmp_path / "short")
+    info = {"audio": {"sampling_rate": 22050}}
+    save_model(tmp_path / "fast", small_config().generator, small_system().generator, info, "")
+    with pytest.raises(V2SError, match="22050 Hz"):
+        load_generator(tmp_path / "fast")
+
+
+def test_a_model_speaks_through_the_vocoder_it_is_given(model, folder, make_clip):
+    plain, given = Synthesizer.from_pretrained(model), Synthesizer.from_pretrained(model, vocoder=folder)
+    assert plain.fingerprint() != given.fingerprint()
+    speech = given(make_clip(20))
+    expected = HiFiGANVocoder(folder)(speech.log_mel)
+    np.testing.assert_allclose(speech.waveform, expected / max(1.0, abs(expected).max()), atol=1e-6)
+    config = default_config()
+    config.vocoder = str(folder)
+    silence = np.full((10, 80), LOG_FLOOR, np.float32)
+    np.testing.assert_array_equal(make_vocoder(config)(silence), HiFiGANVocoder(folder)(silence))
