@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 from tests.models import toy_part
+from v2s_jax.interop import LOADERS
 from v2s_jax.interop.table import batch_norm, export_weights, import_weights, linear
 from v2s_jax.models.folder import flat_weights
 from v2s_jax.models.registry import MODELS
@@ -47,6 +48,7 @@ def toy(monkeypatch):
 
     kind.read, kind.to_original = read, to_original
     monkeypatch.setitem(sys.modules, "v2s_jax.interop.toy", kind)
+    monkeypatch.setitem(LOADERS, "toy", "load_toy")
     monkeypatch.setitem(MODELS, "toy", "tests.models.toy_part:Toy")
     return config, module
 

@@ -2,9 +2,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from v2s_jax import interop
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.load import assemble, load, weight_shapes
 from v2s_jax.models.folder import flat_weights, save_model
+from v2s_jax.models.registry import MODELS
 
 SHAPES = {"linear.kernel": (3, 2), "linear.bias": (2,)} | {f"norm.{n}": (3,) for n in ("scale", "bias", "mean", "var")}
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -57,3 +59,10 @@ def test_weights_of_another_config_name_the_file(toy):
     config, weights, info = reader(toy)("", None)
     with pytest.raises(V2SError, match="toy.pt: .*missing linear.bias"):
         assemble(config, {k: v for k, v in weights.items() if k != "linear.bias"}, info)
+
+
+def test_every_part_has_a_loader():
+    assert interop.LOADERS.keys() == MODELS.keys()
+    assert all(callable(getattr(interop, name)) for name in dir(interop))
+    with pytest.raises(AttributeError, match="load_toy"):
+        _ = interop.load_toy

@@ -3,20 +3,21 @@
 import importlib
 from typing import Any
 
-_LOADERS = {
-    "load_avhubert": "v2s_jax.interop.avhubert",
-    "load_hubert": "v2s_jax.interop.hubert",
-    "load_hifigan": "v2s_jax.interop.hifigan",
-    "load_speaker_encoder": "v2s_jax.interop.speaker",
+# By kind of part, and of module here. On demand, since they need jax, and `v2s_jax.interop.torch` is to do without.
+LOADERS = {
+    "avhubert": "load_avhubert",
+    "hubert": "load_hubert",
+    "hifigan": "load_hifigan",
+    "speaker": "load_speaker_encoder",
 }
 
 
 def __getattr__(name: str) -> Any:
-    # On demand, since they need jax, and `v2s_jax.interop.torch` is to be imported without it.
-    if name not in _LOADERS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LOADERS[name]), name)
+    for kind, loader in LOADERS.items():
+        if name == loader:
+            return getattr(importlib.import_module(f"{__name__}.{kind}"), loader)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(_LOADERS)
+    return sorted(LOADERS.values())

@@ -8,14 +8,9 @@ import jax
 from flax import nnx
 
 import v2s_jax
+from v2s_jax.interop import LOADERS
 from v2s_jax.interop.records import shown
 
-LOADERS = {
-    "avhubert": "load_avhubert",
-    "hubert": "load_hubert",
-    "hifigan": "load_hifigan",
-    "speaker": "load_speaker_encoder",
-}
 _ORIGINAL = "The files are named and laid out as the code that published such parts loads them.\n"
 
 
@@ -53,7 +48,7 @@ def part_card(name: str, kind: str, count: int, info: Mapping[str, Any], origina
 
 
 def _usage(name: str, kind: str) -> str:
-    loader = LOADERS.get(kind, f"load_{kind}")
+    loader = LOADERS[kind]
     return (
         f"```python\nfrom v2s_jax.interop import {loader}  # JAX\n\nmodel, info = {loader}({name!r})\n```\n\n"
         f"```python\nfrom v2s_jax.interop import torch  # PyTorch\n\nmodel = torch.load({name!r})\n```\n"
