@@ -31,7 +31,7 @@ class System(Protocol):
         ...
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs, sampler: Any = None) -> jax.Array:
-        """Unscaled log-mel [B, 4T, 80] or waveform [B, 640T], silent beyond each clip's length; or embeddings [B, D]."""
+        """Unscaled log-mel [B, 4T, 80] or waveform [B, 640T], silent beyond each clip's length, or embeddings."""
         ...
 
     def stages(self) -> dict[str, Rules]:
