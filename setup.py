@@ -23,6 +23,7 @@ REQUIRES = [
     "protobuf>=5",  # the records inside the shards
     "numpy>=1.26",  # arrays on the host
     "librosa>=0.11",  # Griffin-Lim and audio resampling
+    "scikit-learn>=1.4",  # mini-batch k-means of units; librosa needs it anyway
     "soundfile>=0.12",  # wav and FLAC
     "ml-collections>=1.0",  # experiments' configs
     "absl-py>=2.1",  # the flags that override them
