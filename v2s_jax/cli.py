@@ -18,6 +18,7 @@ from v2s_jax.errors import V2SError
 COMMANDS = {
     "demo": "v2s_jax.synthesis.demo",
     "prepare": "v2s_jax.data.command",
+    "prepare tokens": "v2s_jax.tokens.command",
     "train": "v2s_jax.training.command",
     "synthesize": "v2s_jax.synthesis.command",
     "evaluate": "v2s_jax.evaluation.command",
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         restart_with_huge_pages()
         # An exception instead of sudden death, so that worker processes and temporary files are cleaned up.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    command = next((arg for arg in argv if not arg.startswith("-")), None)
+    command = _join_words(argv)
     args = build_parser(command).parse_args(argv)
     try:
         return importlib.import_module(COMMANDS[args.command]).run(args)
@@ -57,6 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"v2s-jax {args.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _join_words(argv: list[str]) -> str | None:
+    """The command that a command line names; one of two words becomes a single argument, in place."""
+    first = next((place for place, arg in enumerate(argv) if not arg.startswith("-")), None)
+    if first is None:
+        return None
+    both = " ".join(argv[first : first + 2])
+    if both in COMMANDS:
+        argv[first : first + 2] = [both]
+    return argv[first]
 
 
 def build_parser(command: str | None) -> argparse.ArgumentParser:

@@ -1,7 +1,7 @@
 """What a corpus is: a way to list the clips of a tree with their speakers, texts and splits.
 
 Corpora live outside this package and are found through entry points of the group `v2s_jax.corpora`, so anyone can add
-one by installing a package that declares `name = module:corpus`.
+one by installing a package that declares `name = module:corpus` (any name but `tokens`).
 """
 
 import abc
@@ -15,6 +15,7 @@ from pathlib import Path
 from v2s_jax.errors import V2SError
 
 ENTRY_POINTS = "v2s_jax.corpora"
+RESERVED = frozenset({"tokens"})  # `prepare tokens` is a command of its own
 VIDEO_SUFFIXES = frozenset({".mp4", ".mpg", ".mpeg", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".flv", ".wmv", ".ts"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac", ".opus"})
 
@@ -84,7 +85,7 @@ def find_corpus(name: str) -> Corpus:
     Raises:
         V2SError: there is none, or it cannot be imported.
     """
-    points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS)}
+    points = {point.name: point for point in metadata.entry_points(group=ENTRY_POINTS) if point.name not in RESERVED}
     if name not in points:
         known = f"the installed ones are {', '.join(sorted(points))}" if points else "none is installed: pip install ."
         raise V2SError(f"there is no corpus called {name!r}; {known}")

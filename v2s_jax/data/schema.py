@@ -135,6 +135,7 @@ FIELDS: dict[str, Field] = {
     "energy": _array("float_list", np.float32, per_frame=MEL_PER_FRAME),
 }
 ARRAYS = frozenset(name for name, field in FIELDS.items() if not field.scalar)
+TOKEN_FIELDS = ARRAYS - {"mouth", "face", "audio"}  # made of the others, and can be added later
 
 
 def encode(record: Record) -> bytes:
@@ -163,6 +164,24 @@ def stored_values(data: bytes) -> dict[str, Sequence[Any]]:
     except DecodeError as error:
         raise V2SError("a record cannot be parsed: the shard is damaged, so prepare the data set again") from error
     return {name: values.get(name, ()) for name in FIELDS}
+
+
+def with_fields(data: bytes, values: Mapping[str, np.ndarray]) -> bytes:
+    """A serialised record with some array fields set; the others stay as they are stored, to the bit.
+
+    Args:
+        data: as `encode` wrote it.
+        values: new arrays by field.
+
+    Raises:
+        V2SError: `data` is no record, or an array's shape does not fit its n_frames.
+    """
+    stored = stored_values(data)
+    record = decode_values(stored, fields=())
+    for name, value in values.items():
+        _check_shape(record, name, value)
+        stored[name] = FIELDS[name].encode(value)
+    return example.serialize({name: (FIELDS[name].kind, stored[name]) for name in FIELDS})
 
 
 def decode(data: bytes, fields: Collection[str] = ARRAYS, window: tuple[int, int] | None = None) -> Record:

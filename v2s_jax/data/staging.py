@@ -28,9 +28,20 @@ WARNINGS_FILE = "warnings.jsonl"
 class Described(Protocol):
     """What a data set says of its origin; a `Corpus` does."""
 
-    name: str
-    description: str
-    citation: str
+    @property
+    def name(self) -> str:
+        """Of the corpus."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """One or two sentences."""
+        ...
+
+    @property
+    def citation(self) -> str:
+        """How to cite it, or ""."""
+        ...
 
 
 def publish(
