@@ -40,6 +40,10 @@ def test_a_mistake_of_the_user_is_its_sentence():
     assert issubclass(V2SError, Exception)
 
 
+def test_workers_leave_accelerators_alone():
+    assert outcomes(os.getenv, ["JAX_PLATFORMS"], 1) == {"JAX_PLATFORMS": "cpu"}
+
+
 def test_a_crash_costs_its_item_alone():
     results = outcomes(os._exit, [3, 4], 2)
     assert {item: result.reason for item, result in results.items()} == {

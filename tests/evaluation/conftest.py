@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 
 from v2s_jax.media.audio import write_wav
+from v2s_jax.models import speaker
+from v2s_jax.models.folder import save_model
 
 TEXTS = {
     "bbaf2n": "bin blue at f two now",
@@ -49,3 +52,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         lines = [f"{i} {i + 1} {word}" for i, word in enumerate(["sil", *text.split(), "sil"])]
         (reference / "alignments" / "s1" / f"{name}.align").write_text("\n".join(lines))
     return generated, reference
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an untrained speaker encoder."""
+    config = speaker.default_config("small")
+    config.update({"layers": 1, "hidden": 8, "dim": 16})
+    folder = tmp_path_factory.mktemp("encoder") / "tiny-ge2e"
+    save_model(folder, config, speaker.SpeakerEncoder(config, rngs=nnx.Rngs(0)), {}, "")
+    return str(folder)

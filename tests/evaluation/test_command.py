@@ -44,6 +44,10 @@ def test_two_folders_to_a_table_json_and_report(folders, tmp_path, capsys):
         (["made", "--reference", "x", "--data", "y"], "needs either"),
         (["made", "--reference", "x", "--out", "{tmp}/made"], "made is not a folder"),
         (["--model", "m", "--data", "x", "--metrics", "mos"], "no metric called 'mos'"),
+        (
+            ["made", "--reference", "x", "--metrics", "secs", "--speaker-encoder", "{tmp}/none"],
+            "none: there is no such",
+        ),
         (["--model", "m", "--data", "x", "--grammar", "{tmp}/none"], "expected grid, free or a JSGF"),
         (["--model", "m", "--data", "x", "--figure", "{tmp}/none.png"], "none.png: the picture"),
         (["--model", "m", "--data", "x", "--out", "{tmp}/file/out"], "cannot be made"),

@@ -83,3 +83,13 @@ def test_dnsmos_hears_noise(voice):
     assert all(1 <= value <= 5 for value in clean.values())
     assert all(math.isfinite(value) for value in measures.dnsmos(np.zeros(16000, np.float32)).values())
     assert math.isnan(measures.dnsmos(np.zeros(0, np.float32))["overall"])
+
+
+def test_speaker_similarity_is_the_cosine_of_the_embeddings():
+    def encoder(wave):
+        angle = wave[0]
+        return np.array([np.cos(angle), np.sin(angle)])
+
+    waves = [np.full(100, angle, np.float32) for angle in (0.2, 0.2 + np.pi / 3)]
+    assert measures.speaker_similarity(waves[0], waves[0], encoder) == pytest.approx(1)
+    assert measures.speaker_similarity(*waves, encoder) == pytest.approx(0.5)

@@ -14,16 +14,33 @@ def without(monkeypatch, *packages):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in packages else find(name))
 
 
-def test_all_metrics_are_there_with_the_test_extra():
-    chosen, notes = choose(None, with_text=True)
-    assert chosen == list(METRICS) and notes == []
+def names(metrics):
+    return [metric.name for metric in metrics]
+
+
+def test_all_metrics_are_there_with_the_test_extra_and_an_encoder():
+    chosen, notes = choose(None, with_text=True, encoder="models/ge2e")
+    assert names(chosen) == names(METRICS) and notes == []
     assert len(BY_NAME) == len(METRICS)
+
+
+def test_without_an_encoder_speakers_are_not_compared():
+    chosen, notes = choose(None, with_text=True)
+    assert names(chosen) == [name for name in BY_NAME if name != "secs"]
+    assert len(notes) == 1 and notes[0].startswith("Left out: SECS; no speaker encoder")
+    with pytest.raises(V2SError, match="SECS cannot be computed: .*--speaker-encoder"):
+        choose(["secs"], with_text=True)
+
+
+def test_the_encoder_is_named_where_its_metric_is_explained():
+    (metric,), _ = choose(["secs"], with_text=False, encoder="models/ge2e")
+    assert "Encoder: ge2e;" in metric.about
 
 
 def test_a_missing_package_costs_its_metrics_and_says_so_once(monkeypatch):
     without(monkeypatch, "onnxruntime", "pesq")
-    chosen, notes = choose(None, with_text=True)
-    assert [metric.name for metric in chosen] == ["stoi", "estoi", "mcd", "f0", "f0_gross", "voicing", "wer"]
+    chosen, notes = choose(None, with_text=True, encoder="models/ge2e")
+    assert names(chosen) == ["stoi", "estoi", "mcd", "f0", "f0_gross", "voicing", "secs", "wer"]
     assert len(notes) == 2
     assert notes[0] == "Left out: PESQ; the package pesq is missing (pip install 'v2s-jax[eval]' adds it)."
     assert "DNSMOS, DNSMOS speech, DNSMOS noise; the package onnxruntime is missing" in notes[1]
@@ -39,9 +56,9 @@ def test_asking_for_what_cannot_be_had_is_refused(monkeypatch):
         choose(["mos"], with_text=True)
 
 
-def test_every_metric_prefers_the_recording_to_noise_over_it(voice):
+def test_every_metric_prefers_the_recording_to_noise_over_it(voice, encoder):
     """The stated direction is the true one, and a copy has the best value there is."""
-    copy, bad = Signals(voice, voice), Signals(voice, add_noise(voice, 0.1))
+    copy, bad = (Signals(voice, wave, encoder=encoder) for wave in (voice, add_noise(voice, 0.1)))
     for metric in METRICS:
         if metric.needs_text or not metric.needs_reference or metric.name in ("f0", "f0_gross"):
             continue  # noise does not move the F0 where it is found; the opinions have their own test
@@ -55,6 +72,14 @@ def test_f0_metrics_see_another_voice(voice):
     signals = Signals(voice, make_voice(f0=180))
     assert BY_NAME["f0"].compute(signals) > 300  # a fifth and more is 700 cents
     assert BY_NAME["f0_gross"].compute(signals) > 50
+
+
+def test_a_speaker_is_most_like_itself_and_silence_like_nobody(voice, encoder):
+    secs = BY_NAME["secs"].compute
+    assert secs(Signals(voice, voice, encoder=encoder)) == pytest.approx(1, abs=1e-5)
+    assert secs(Signals(voice, 0 * voice, encoder=encoder)) == 0
+    assert math.isnan(secs(Signals(0 * voice, voice, encoder=encoder)))
+    assert math.isnan(secs(Signals(voice, voice)))
 
 
 def test_the_shorter_wave_decides_the_length(voice):

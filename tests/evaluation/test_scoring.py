@@ -82,3 +82,18 @@ def test_not_one_good_clip_is_an_error(tmp_path, voice, monkeypatch):
     monkeypatch.setattr(scoring, "run_isolated", lambda task, pairs, *_, **__: ((pair, outcome) for pair in pairs))
     with pytest.raises(V2SError, match="not one of 1 clips could be scored; the first: .*missing.wav"):
         evaluate([Pair("bad", voice, tmp_path / "missing.wav")], names=["stoi"], jobs=1)
+
+
+def test_speakers_are_compared_by_the_encoder_asked_for(voice, encoder):
+    pairs = [Pair("same", voice, voice), Pair("noise", voice, add_noise(voice, 0.05))]
+    evaluation = evaluate(pairs, names=["secs"], speaker_encoder=encoder, jobs=1)
+    same, noise = (clip.values["generated"]["secs"] for clip in evaluation.clips)
+    assert same == pytest.approx(1, abs=1e-5) and noise < 0.9999
+    assert "secs" not in evaluation.clips[0].values["recording"]
+    assert "Encoder: tiny-ge2e" in evaluation.to_json()["metrics"]["secs"]["about"]
+
+
+def test_a_missing_encoder_is_told_before_anything_is_scored(voice, tmp_path):
+    with pytest.raises(V2SError, match="missing: there is no such model"):
+        evaluate([Pair("a", voice, voice)], names=["secs"], speaker_encoder=str(tmp_path / "missing"))
+    assert scoring.choose_encoder(["stoi"], str(tmp_path / "missing")) is None  # nobody needs it

@@ -125,6 +125,7 @@ def _serve(pipe: Connection, code: bytes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")  # one process a core already; set before numpy is imported
+    os.environ["JAX_PLATFORMS"] = "cpu"  # an accelerator's memory is for one process, and that is not a worker
     function = None
     while True:
         try:

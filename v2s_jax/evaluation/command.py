@@ -9,7 +9,7 @@ from v2s_jax.evaluation.metrics import METRICS, choose
 from v2s_jax.evaluation.pairs import find_pairs, make_folder
 from v2s_jax.evaluation.recognizer import Recognizer
 from v2s_jax.evaluation.report import write_report
-from v2s_jax.evaluation.scoring import evaluate
+from v2s_jax.evaluation.scoring import choose_encoder, evaluate
 from v2s_jax.evaluation.table import text_table
 
 HELP = "score generated speech beside the real recordings: a table, JSON and an HTML report"
@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--metrics", type=lambda names: names.split(","), metavar="A,B", help=f"of {','.join(m.name for m in METRICS)}"
+    )
+    parser.add_argument(
+        "--speaker-encoder", metavar="NAME-OR-PATH", help="judge of speaker similarity (default: the shipped one)"
     )
     parser.add_argument("--ceiling", action="store_true", help="also score Griffin-Lim of the recording's own mel")
     parser.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: one a core)")
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         names=args.metrics,
         grammar=args.grammar,
         ceiling=args.ceiling,
+        speaker_encoder=args.speaker_encoder,
         jobs=args.jobs,
         about=about,
         failures=failures,
@@ -87,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses what cannot be had before any work is done."""
-    choose(args.metrics, with_text=True)
+    choose(args.metrics, True, choose_encoder(args.metrics, args.speaker_encoder))
     if args.grammar:
         Recognizer(args.grammar)
     for figure in args.figure:

@@ -5,6 +5,7 @@ silent); a silent candidate is judged, and badly.
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -83,6 +84,21 @@ def voicing_error(recording: Float[np.ndarray, "m"], candidate: Float[np.ndarray
     if not len(recording):
         return float("nan")
     return float(100 * np.mean((recording > 0) != (candidate > 0)))
+
+
+def speaker_similarity(
+    recording: Float[np.ndarray, "n"], candidate: Float[np.ndarray, "n"], encoder: Callable[[np.ndarray], np.ndarray]
+) -> float:
+    """SECS: cosine of the speaker embeddings of two waves, up to 1. A candidate without any sound gets 0.
+
+    Args:
+        recording: who should speak.
+        candidate: who does.
+        encoder: from a waveform to a unit vector.
+    """
+    if not np.any(recording):
+        return float("nan")
+    return float(encoder(recording) @ encoder(candidate)) if np.any(candidate) else 0.0
 
 
 def dnsmos(wave: Float[np.ndarray, "n"]) -> dict[str, float]:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import importlib.util
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,12 +25,20 @@ class Signals:
         candidate: the one to judge, cut likewise. For figures of the recording itself both are the recording.
         text: what is said, or "".
         grammar: what the recogniser is held to.
+        encoder: by which speakers are compared, by name or path.
     """
 
-    def __init__(self, recording: np.ndarray, candidate: np.ndarray, text: str = "", grammar: str = "free"):
+    def __init__(
+        self,
+        recording: np.ndarray,
+        candidate: np.ndarray,
+        text: str = "",
+        grammar: str = "free",
+        encoder: str | None = None,
+    ):
         n = min(len(recording), len(candidate))
         self.recording, self.candidate = recording[:n], candidate[:n]
-        self.text, self.grammar = text, grammar
+        self.text, self.grammar, self.encoder = text, grammar, encoder
 
     @functools.cached_property
     def mels(self) -> tuple[np.ndarray, np.ndarray]:
@@ -47,9 +56,28 @@ class Signals:
         return measures.dnsmos(self.candidate)
 
     @functools.cached_property
+    def speaker_similarity(self) -> float:
+        """Cosine of the speakers of recording and candidate; NaN without an encoder."""
+        if self.encoder is None:
+            return float("nan")
+        return measures.speaker_similarity(self.recording, self.candidate, load_encoder(self.encoder))
+
+    @functools.cached_property
     def words(self) -> Alignment:
         """The text against what the recogniser hears in the candidate."""
         return align(normalize(self.text), recognizer(self.grammar)(self.candidate))
+
+
+@functools.cache
+def load_encoder(name_or_path: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The speaker encoder of a name or path, once a process.
+
+    Raises:
+        V2SError: there is no such encoder.
+    """
+    from v2s_jax.synthesis.speaker_encoder import UtteranceEncoder  # the model stack, for this metric alone
+
+    return UtteranceEncoder(name_or_path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +94,7 @@ class Metric:
         packages: import names of the optional packages it needs (extra `eval`).
         needs_reference: it compares with the recording, so it says nothing about the recording itself.
         needs_text: it compares with the transcript.
+        needs_encoder: it compares speakers.
         weight: how much a clip counts in the mean.
         digits: decimals in tables.
     """
@@ -79,6 +108,7 @@ class Metric:
     packages: tuple[str, ...] = ()
     needs_reference: bool = True
     needs_text: bool = False
+    needs_encoder: bool = False
     weight: Callable[[Signals], float] = lambda signals: 1.0
     digits: int = 3
 
@@ -119,6 +149,11 @@ METRICS: tuple[Metric, ...] = (
         digits=1,
     ),
     Metric(
+        *("secs", "SECS", "", "higher", lambda s: s.speaker_similarity),
+        about="Speaker similarity: cosine of the speaker embeddings of generated speech and recording, up to 1.",
+        needs_encoder=True,
+    ),
+    Metric(
         *("wer", "WER", "%", "lower", lambda s: 100 * s.words.rate),
         about="Word error rate by pocketsphinx: errors over words of all clips together.",
         needs_reference=False,
@@ -151,12 +186,13 @@ METRICS: tuple[Metric, ...] = (
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
-def choose(names: Sequence[str] | None, with_text: bool) -> tuple[list[Metric], list[str]]:
+def choose(names: Sequence[str] | None, with_text: bool, encoder: str | None = None) -> tuple[list[Metric], list[str]]:
     """The metrics that can be computed here, and one sentence for each that is left out.
 
     Args:
         names: metrics asked for; all when None.
         with_text: whether any clip has a transcript.
+        encoder: name or path of a speaker encoder, if there is one.
 
     Raises:
         V2SError: a metric asked for by name does not exist or cannot be computed.
@@ -169,21 +205,26 @@ def choose(names: Sequence[str] | None, with_text: bool) -> tuple[list[Metric], 
     for metric in METRICS:
         if names is not None and metric.name not in names:
             continue
-        obstacle = _obstacle(metric, with_text)
+        obstacle = _obstacle(metric, with_text, encoder)
         if obstacle and names is not None:
             raise V2SError(f"{metric.title} cannot be computed: {obstacle}")
         if obstacle:
             left_out.setdefault(obstacle, []).append(metric.title)
+        elif metric.needs_encoder:
+            about = f"{metric.about} Encoder: {Path(encoder or '').name}; figures by others are not comparable."
+            chosen.append(dataclasses.replace(metric, about=about))
         else:
             chosen.append(metric)
     return chosen, [f"Left out: {', '.join(titles)}; {obstacle}." for obstacle, titles in left_out.items()]
 
 
-def _obstacle(metric: Metric, with_text: bool) -> str:
+def _obstacle(metric: Metric, with_text: bool, encoder: str | None) -> str:
     """Why a metric cannot be computed, or ""."""
     for package in metric.packages:
         if importlib.util.find_spec(package) is None:
             return f"the package {package} is missing (pip install 'v2s-jax[eval]' adds it)"
     if metric.needs_text and not with_text:
         return "no clip has a text (a .txt or .align beside it, or in a manifest.jsonl)"
+    if metric.needs_encoder and encoder is None:
+        return "no speaker encoder ships with this version (name one by --speaker-encoder; v2s-jax import makes one)"
     return ""

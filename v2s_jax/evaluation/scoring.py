@@ -15,7 +15,7 @@ import numpy as np
 from v2s_jax.constants import SAMPLE_RATE
 from v2s_jax.data.workers import Failure, run_isolated
 from v2s_jax.errors import BadClip, V2SError
-from v2s_jax.evaluation.metrics import Metric, Signals, choose
+from v2s_jax.evaluation.metrics import BY_NAME, Metric, Signals, choose, load_encoder
 from v2s_jax.evaluation.recognizer import Recognizer, fitting_grammar
 from v2s_jax.evaluation.statistics import Mean, bootstrap_mean
 from v2s_jax.evaluation.words import Step
@@ -107,7 +107,9 @@ class Evaluation:
             "about": self.about,
             "grammar": self.grammar,
             "versions": _versions(self.metrics),
-            "metrics": {m.name: {"title": m.title, "unit": m.unit, "better": m.better} for m in self.metrics},
+            "metrics": {
+                m.name: {"title": m.title, "unit": m.unit, "better": m.better, "about": m.about} for m in self.metrics
+            },
             "means": {row: {k: dataclasses.asdict(v) for k, v in means.items()} for row, means in self.means.items()},
             "clips": [dataclasses.asdict(clip) for clip in self.clips],
             "failures": self.failures,
@@ -127,6 +129,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     grammar: str | None = None,
     ceiling: bool = False,
+    speaker_encoder: str | None = None,
     jobs: int | None = None,
     about: dict[str, str] | None = None,
     failures: dict[str, str] | None = None,
@@ -138,17 +141,19 @@ def evaluate(
         names: metrics; all that can be computed here when None.
         grammar: `grid`, `free` or a JSGF file; None takes `grid` when all texts are GRID sentences, else `free`.
         ceiling: also score Griffin-Lim of the recording's own mel, the best a mel system with that vocoder can do.
+        speaker_encoder: by name or path, for the similarity of speakers; the shipped one, if there is one, when None.
         jobs: processes; the number of cores when None.
         about: what is evaluated, for the report.
         failures: clips that could not even be paired, and why.
 
     Raises:
-        V2SError: no pair, no metric, an impossible metric or grammar, or not one clip could be scored.
+        V2SError: no pair, no metric, an impossible metric, grammar or encoder, or not one clip could be scored.
     """
     if not pairs:
         raise V2SError("there is no clip to evaluate")
     texts = [pair.text for pair in pairs if pair.text]
-    metrics, notes = choose(names, bool(texts))
+    encoder = choose_encoder(names, speaker_encoder)
+    metrics, notes = choose(names, bool(texts), encoder)
     if not metrics:
         raise V2SError("no metric is left to compute; name one of those installed by --metrics")
     chosen_grammar = ""
@@ -157,7 +162,9 @@ def evaluate(
         Recognizer(chosen_grammar)  # a bad grammar is the user's, and one sentence now, not one a clip
         if len(texts) < len(pairs):
             notes.append(f"{len(pairs) - len(texts)} of {len(pairs)} clips have no text and no share in the WER.")
-    task = functools.partial(score, names=[m.name for m in metrics], grammar=chosen_grammar, ceiling=ceiling)
+    task = functools.partial(
+        score, names=[m.name for m in metrics], grammar=chosen_grammar, ceiling=ceiling, encoder=encoder
+    )
     outcomes = run_isolated(task, pairs, min(jobs or os.cpu_count() or 1, len(pairs)), timeout=1800.0)
     results = {pair.name: outcome for pair, outcome in progress(outcomes, len(pairs), "clips")}
     failed = {pair.name: results[pair.name].reason for pair in pairs if isinstance(results[pair.name], Failure)}
@@ -169,14 +176,34 @@ def evaluate(
     return Evaluation(metrics, chosen_grammar, clips, means, (failures or {}) | failed, notes, about or {})
 
 
-def score(pair: Pair, names: Sequence[str], grammar: str, ceiling: bool) -> ClipScore:
+def choose_encoder(names: Sequence[str] | None, asked: str | None) -> str | None:
+    """The speaker encoder that the metrics asked for need, after a look whether it can be loaded; None if none does.
+
+    Args:
+        names: of the metrics; all when None.
+        asked: name or path; the shipped one, if there is one, when None.
+
+    Raises:
+        V2SError: there is no such encoder.
+    """
+    if names is not None and not any(BY_NAME[name].needs_encoder for name in names if name in BY_NAME):
+        return None
+    from v2s_jax.synthesis.speaker_encoder import default_encoder
+
+    encoder = asked or default_encoder()
+    if encoder is not None:
+        load_encoder(encoder)
+    return encoder
+
+
+def score(pair: Pair, names: Sequence[str], grammar: str, ceiling: bool, encoder: str | None = None) -> ClipScore:
     """Scores one pair; runs in a worker.
 
     Raises:
         BadClip: a waveform cannot be read.
     """
     recording, generated = pair.waveforms()
-    metrics, _ = choose(names, with_text=True)
+    metrics, _ = choose(names, with_text=True, encoder=encoder)
     rows = {"generated": generated, "recording": recording}
     if ceiling:
         rows["ceiling"] = griffin_lim(log_mel(recording))
@@ -185,7 +212,7 @@ def score(pair: Pair, names: Sequence[str], grammar: str, ceiling: bool) -> Clip
     steps: tuple[Step, ...] = ()
     for row, candidate in rows.items():
         # The recording is judged whole; the others as far as both go.
-        signals = Signals(recording, candidate, pair.text, grammar)
+        signals = Signals(recording, candidate, pair.text, grammar, encoder)
         judged = [m for m in metrics if not (row == "recording" and m.needs_reference)]
         judged = [m for m in judged if pair.text or not m.needs_text]
         values[row] = {metric.name: metric.compute(signals) for metric in judged}
