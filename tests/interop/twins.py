@@ -9,6 +9,8 @@ from flax import nnx, traverse_util
 
 from v2s_jax.interop.table import Entry, export_weights, import_weights
 
+torch.set_num_threads(1)  # what is computed here is tiny, and waiting threads cost more where cores are shared
+
 
 def randomize(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
     """The module in evaluation mode with random weights, batch statistics and slopes."""
@@ -33,7 +35,10 @@ def numpy_state(module: torch.nn.Module) -> dict[str, np.ndarray]:
 
 
 def copy_into(ours: nnx.Module, theirs: torch.nn.Module, entries: Sequence[Entry]) -> nnx.Module:
-    """Our module in evaluation mode with a torch module's weights, after checking that exporting gives them back."""
+    """Our module in evaluation mode with a torch module's weights, after checking that exporting gives them back.
+
+    `ours` may be abstract (from `nnx.eval_shape`), which saves the many small compilations of first weights.
+    """
     graphdef, state = nnx.split(ours)
     flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
     shapes = {".".join(map(str, keys)): leaf.shape for keys, leaf in flat.items()}
