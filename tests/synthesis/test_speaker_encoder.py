@@ -10,6 +10,7 @@ from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
 from v2s_jax.synthesis import speaker_encoder
 from v2s_jax.synthesis.speaker_encoder import UtteranceEncoder, default_encoder
+from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.systems import ge2e
 from v2s_jax.systems.pretrained import save_pretrained
 
@@ -46,6 +47,11 @@ def test_other_models_are_refused(tmp_path):
         UtteranceEncoder(tmp_path / "svts")
     with pytest.raises(V2SError, match="there is no such model"):
         UtteranceEncoder("nowhere")
+
+
+def test_an_encoder_in_training_is_not_asked_to_speak(folders):
+    with pytest.raises(V2SError, match="the ge2e model makes no speech"):
+        Synthesizer.from_pretrained(folders / "system")
 
 
 def test_the_default_is_the_shipped_one_if_there_is_one(monkeypatch):

@@ -70,10 +70,12 @@ class Synthesizer:
         seed: of systems that sample.
 
     Raises:
-        V2SError: the `synthesis` section is not one of this version, or the system makes speech from speech.
+        V2SError: the `synthesis` section is not one of this version, or the system makes speech from speech, or none.
     """
 
     def __init__(self, config: ConfigDict, system: System, batch_size: int = 1, seed: int = 0):
+        if system.kind not in ("mel", "waveform"):
+            raise V2SError(f"the {config.system.name} model makes no speech; name one that does")
         if "audio" in system.fields and "mouth" not in system.fields:
             raise V2SError(
                 f"the {config.system.name} model makes speech from sound and not from video; name it as --vocoder"
