@@ -56,11 +56,10 @@ def test_no_jax_is_needed(folder):
 
 def test_every_system_and_part_has_a_module_and_a_table():
     assert {key: set(names) for key, names in interop._MODULES.items()} == {"system": {*SYSTEMS}, "model": {*MODELS}}
-    for package, names in (("torch", 0), ("tables", 1)):
-        for section in interop._MODULES.values():
-            for both in section.values():
-                module, attribute = both[names].split(":")
-                assert callable(getattr(importlib.import_module(f"v2s_jax.interop.{package}.{module}"), attribute))
+    for twin in (twin for section in interop._MODULES.values() for twin in section.values()):
+        for package, name in (("torch", twin.module), ("tables", twin.table)):
+            module, attribute = name.split(":")
+            assert callable(getattr(importlib.import_module(f"v2s_jax.interop.{package}.{module}"), attribute))
 
 
 @pytest.mark.parametrize(

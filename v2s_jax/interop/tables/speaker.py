@@ -1,6 +1,5 @@
 """GE2E speaker encoders in the layout of Resemblyzer and Real-Time-Voice-Cloning, and our `models/speaker.py`."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,15 +24,3 @@ def entries(config: Mapping[str, Any]) -> list[Entry]:
         if config["projection"]:
             table.append(Entry(f"lstm.weight_hr_l{layer}", f"lstm.{layer}.project.kernel", TRANSPOSE))
     return table
-
-
-def system_entries(config: Mapping[str, Any]) -> list[Entry]:
-    """The table of a ge2e system, the encoder's keys below `encoder.`.
-
-    Args:
-        config: the `system` section.
-    """
-    return [
-        dataclasses.replace(entry, foreign=f"encoder.{entry.foreign}", ours=f"encoder.{entry.ours}")
-        for entry in entries(config["encoder"])
-    ]

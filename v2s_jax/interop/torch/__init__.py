@@ -7,6 +7,7 @@ mel = model(mouth, length)
 import importlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,18 +18,33 @@ from v2s_jax.errors import V2SError
 from v2s_jax.interop.table import export_weights
 from v2s_jax.models.settings import CONFIG, WEIGHTS, read_json, section_of
 
-# By the config's section and the name there: "module:class" here, and "module:function" of the table in `tables/`.
-_MODULES = {
+
+class _Twin(NamedTuple):
+    """What a model is here.
+
+    Attributes:
+        module: "module:class" in this package.
+        table: "module:function" in `tables/`.
+        part: of a system that is one part and a loss, the name of the part, which then stands for the system.
+    """
+
+    module: str
+    table: str
+    part: str = ""
+
+
+_MODULES = {  # by the config's section and the name there
     "system": {
-        "svts": ("svts:SVTS", "svts:entries"),
-        "hifigan": ("hifigan:HiFiGAN", "hifigan:system_entries"),
-        "ge2e": ("speaker:GE2E", "speaker:system_entries"),
+        "svts": _Twin("svts:SVTS", "svts:entries"),
+        "hifigan": _Twin("hifigan:HiFiGAN", "hifigan:system_entries"),
+        "ge2e": _Twin("speaker:SpeakerEncoder", "speaker:entries", "encoder"),
+        "avhubert_pretrain": _Twin("avhubert:AVHuBERT", "avhubert:entries", "encoder"),
     },
     "model": {
-        "avhubert": ("avhubert:AVHuBERT", "avhubert:entries"),
-        "hubert": ("hubert:HuBERT", "hubert:entries"),
-        "hifigan": ("hifigan:Generator", "hifigan:entries"),
-        "speaker": ("speaker:SpeakerEncoder", "speaker:entries"),
+        "avhubert": _Twin("avhubert:AVHuBERT", "avhubert:entries"),
+        "hubert": _Twin("hubert:HuBERT", "hubert:entries"),
+        "hifigan": _Twin("hifigan:Generator", "hifigan:entries"),
+        "speaker": _Twin("speaker:SpeakerEncoder", "speaker:entries"),
     },
 }
 
@@ -48,11 +64,15 @@ def load(folder: str | os.PathLike) -> torch.nn.Module:
     if config.get("name") not in names:
         known = "; ".join(f"a {key} of name {', '.join(names)}" for key, names in _MODULES.items())
         raise V2SError(f"{config_path}: expected the config of {known}")
-    module_name, table_name = names[config["name"]]
+    twin = names[config["name"]]
+    prefix = f"{twin.part}." if twin.part else ""
     try:
-        module = _attribute("v2s_jax.interop.torch", module_name)(config)
-        weights = {name: np.asarray(value, np.float32) for name, value in load_file(weights_path).items()}
-        state = export_weights(_attribute("v2s_jax.interop.tables", table_name)(config), weights)
+        config = config[twin.part] if twin.part else config
+        module = _attribute("v2s_jax.interop.torch", twin.module)(config)
+        weights = {
+            name.removeprefix(prefix): np.asarray(value, np.float32) for name, value in load_file(weights_path).items()
+        }
+        state = export_weights(_attribute("v2s_jax.interop.tables", twin.table)(config), weights)
         module.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, assign=True)
     except (OSError, SafetensorError) as error:
         raise V2SError(f"{weights_path}: not readable as a model's weights ({error}); fetch the model again") from error

@@ -33,19 +33,3 @@ class SpeakerEncoder(nn.Module):
         """
         _, (state, _) = self.lstm(torch.log(mel + LOG_FLOOR) if self.log else mel)
         return nn.functional.normalize(torch.relu(self.linear(state[-1])), eps=1e-8)
-
-
-class GE2E(nn.Module):
-    """A ge2e system: its encoder, and nothing else that has weights.
-
-    Args:
-        config: the `system` section.
-    """
-
-    def __init__(self, config: Mapping[str, Any]):
-        super().__init__()
-        self.encoder = SpeakerEncoder(config["encoder"])
-
-    def forward(self, mel: torch.Tensor) -> torch.Tensor:
-        """Embeddings of length 1; see `SpeakerEncoder`."""
-        return self.encoder(mel)
