@@ -12,10 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from v2s_jax.constants import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
+from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS, SAMPLE_RATE
 
-LOG_FLOOR = float(np.log(1e-5))  # the value of silence, and the lower end of the scaled range
-LOG_CEILING = 2.0  # the upper end of the scaled range; a full-scale sine reaches about 1.9
 _POWER_FLOOR = 1e-14  # keeps the square root's gradient finite; its magnitude, 1e-7, is far below the mel floor
 _HOPS = N_FFT // HOP_LENGTH  # hops to a window
 
