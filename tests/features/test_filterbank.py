@@ -1,10 +1,11 @@
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from python_speech_features import logfbank
 
-from v2s_jax.features.filterbank import log_filterbank, stacked_filterbank
+from v2s_jax.features.filterbank import log_filterbank, stacked_filterbank, stacked_filterbank_jax
 
 
 def noise(n, seed=0):
@@ -53,3 +54,18 @@ def test_a_sine_excites_its_filter():
     # HTK mel of 1000 Hz is 1000, of 8000 Hz 2840: filter 1000 / (2840 / 27) = 9.5, so index 8 or 9.
     wave = (0.5 * np.sin(2 * np.pi * 1000 * np.arange(8000) / 16000)).astype(np.float32)
     assert set(log_filterbank(wave)[2:-2].argmax(1)) <= {8, 9}
+
+
+def test_on_the_device_each_row_is_what_it_is_alone():
+    lengths = [8, 3, 0, 1]
+    audio = np.stack([scale * noise(640 * 8, seed) for seed, scale in enumerate([1, 20, 1, 0.01])])  # one is clipped
+    audio[0, 1500:3000] = 0
+    for row, length in enumerate(lengths):
+        audio[row, 640 * length :] = 0
+    found = jax.jit(stacked_filterbank_jax)(audio, np.array(lengths))
+    assert found.shape == (4, 8, 104) and found.dtype == np.float32
+    for row, length in enumerate(lengths):
+        np.testing.assert_allclose(
+            found[row, :length], stacked_filterbank(audio[row, : 640 * length], length), atol=1e-4
+        )
+        assert not found[row, length:].any()

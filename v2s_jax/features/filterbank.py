@@ -7,10 +7,12 @@ filters on the HTK mel scale from 0 to 8000 Hz, natural logarithm.
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from v2s_jax.constants import HOP_LENGTH, SAMPLE_RATE
+from v2s_jax.constants import HOP_LENGTH, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 N_FILTERS = 26
 STACK = 4  # 100 Hz filterbank frames to one 25 Hz step
@@ -56,6 +58,34 @@ def stacked_filterbank(
         centred = stacked - stacked.mean(1, keepdims=True)
         stacked = centred / np.sqrt(np.mean(centred**2, axis=1, keepdims=True) + 1e-5)
     return stacked.astype(np.float32)
+
+
+def stacked_filterbank_jax(
+    audio: Float[jax.Array, "B samples"], length: Int[jax.Array, "B"]
+) -> Float[jax.Array, "B T 104"]:
+    """The numbers of `stacked_filterbank`, normalised, on the device and in float32.
+
+    Args:
+        audio: waveforms in [-1, 1] at 16 kHz, 640 T samples each.
+        length: valid video frames of each row; what is beyond them does not count.
+    """
+    rows, samples = audio.shape
+    steps = samples // SAMPLES_PER_FRAME
+    within = jnp.arange(samples)[None] < SAMPLES_PER_FRAME * length[:, None]
+    signal = jnp.clip(jnp.round(audio.astype(jnp.float32) * 32768), -32768, 32767)
+    before = jnp.pad(signal, ((0, 0), (1, 0)))[:, :-1]
+    signal = jnp.where(within, signal - _PREEMPHASIS * before, 0)
+    hops = jnp.pad(signal, ((0, 0), (0, 2 * HOP_LENGTH))).reshape(rows, -1, HOP_LENGTH)
+    frames = jnp.concatenate([hops[:, :-2], hops[:, 1:-1], hops[:, 2:]], -1)[..., :_FRAME]
+    spectrum = jnp.fft.rfft(frames, _FFT)
+    power = (spectrum.real**2 + spectrum.imag**2) / _FFT
+    energy = jnp.matmul(power, _filters().astype(np.float32), precision=jax.lax.Precision.HIGHEST)
+    # The frames of a wave end with the one that reaches its end: of each step's four, the clip's last step lacks one.
+    present = jnp.arange(STACK * steps)[None] < (STACK * length - 1)[:, None]
+    logarithm = jnp.where(present[..., None], jnp.log(jnp.where(energy == 0, _EPS, energy)), 0)
+    stacked = logarithm.reshape(rows, steps, STACK * N_FILTERS)
+    centred = stacked - stacked.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.mean(centred**2, -1, keepdims=True) + 1e-5)
 
 
 @functools.cache
