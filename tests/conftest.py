@@ -40,6 +40,17 @@ def talker_data(talker_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return out
 
 
+@pytest.fixture(scope="session")
+def talker_units(talker_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`talker_data` with units, clusters of MFCCs fitted on it."""
+    from v2s_jax import cli
+
+    out = tmp_path_factory.mktemp("prepared") / "units"
+    options = ["--units", "mfcc", "--clusters", "7", "--seed", "3", "--jobs", "1"]
+    assert cli.main(["prepare", "tokens", "--data", str(talker_data), "--out", str(out), *options]) == 0
+    return out
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
     """In CI a skipped test is a failed one."""

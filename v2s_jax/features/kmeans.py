@@ -32,9 +32,9 @@ class Clusters(NamedTuple):
 def fit(frames: Iterable[np.ndarray], clusters: int, seed: int = 0, batch: int = BATCH, pool: int = POOL) -> Clusters:
     """Centroids of a stream of frames that come in random order, such as clip by clip of a shuffled data set.
 
-    The first `pool` batches are clustered from k-means++ starts until nothing improves. If there are more, the centroids
-    then become running means of all frames that were nearest to them when they came. As in HuBERT's code, no cluster is
-    begun anew.
+    The first `pool` batches are clustered from k-means++ starts until nothing improves. If there are more, the
+    centroids then become running means of all frames that were nearest to them when they came. As in HuBERT's code, no
+    cluster is begun anew.
 
     Args:
         frames: arrays [m, D], any number of them, read once.

@@ -20,14 +20,14 @@ from jaxtyping import Float, Int16
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from v2s_jax.constants import SAMPLES_PER_FRAME, UNITS_PER_FRAME
+from v2s_jax.constants import MEL_PER_FRAME, SAMPLES_PER_FRAME, UNITS_PER_FRAME
 from v2s_jax.errors import V2SError
 from v2s_jax.features.kmeans import distances
 from v2s_jax.features.mfcc import FRAME, mfcc
 from v2s_jax.media.atomic import replacing
 
 BEYOND = FRAME - SAMPLES_PER_FRAME // UNITS_PER_FRAME  # samples after its end that a clip's last unit looks at
-_MOST = int(np.iinfo(np.int16).max) + 1  # ids that a record can hold
+MOST_UNITS = int(np.iinfo(np.int16).max) + 1  # ids that a record can hold
 _INFO = "codebook"  # key in the file's metadata
 
 
@@ -59,7 +59,7 @@ def mfcc_features(wave: Float[np.ndarray, "samples"]) -> Float[np.ndarray, "unit
     Args:
         wave: mono waveform in [-1, 1] at 16 kHz, 640 samples to each video frame.
     """
-    return mfcc(np.pad(wave, (0, BEYOND)))[::UNITS_PER_FRAME]
+    return mfcc(np.pad(wave, (0, BEYOND)))[:: MEL_PER_FRAME // UNITS_PER_FRAME]
 
 
 def save_codebook(path: str | os.PathLike, codebook: Codebook) -> None:
@@ -81,8 +81,8 @@ def load_codebook(path: str | os.PathLike) -> Codebook:
     path = Path(path)
     if path.suffix not in _READERS:
         raise V2SError(
-            f"{path}: not a codebook that can be read; expected .safetensors, .npy or .npz. K-means models saved by joblib "
-            "or pickle run code when they are read: where you trust one, convert it by "
+            f"{path}: not a codebook that can be read; expected .safetensors, .npy or .npz. K-means models saved by "
+            "joblib or pickle run code when they are read: where you trust one, convert it by "
             "numpy.save('codebook.npy', joblib.load(FILE).cluster_centers_)"
         )
     try:
@@ -120,8 +120,8 @@ def _checked(centroids: Any, path: Path) -> np.ndarray:
         raise V2SError(
             f"{path}: centroids are {centroids.dtype} of shape {centroids.shape}; expected floats of shape [K, D]"
         )
-    if len(centroids) > _MOST:
-        raise V2SError(f"{path}: has {len(centroids)} centroids; records hold ids of {_MOST} at most")
+    if len(centroids) > MOST_UNITS:
+        raise V2SError(f"{path}: has {len(centroids)} centroids; records hold ids of {MOST_UNITS} at most")
     if not np.isfinite(centroids).all():
         raise V2SError(f"{path}: has centroids that are not finite")
     return np.ascontiguousarray(centroids, np.float32)

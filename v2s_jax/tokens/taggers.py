@@ -11,6 +11,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.data.tokens import Tagger
 from v2s_jax.errors import V2SError
 from v2s_jax.features.pitch import energy, pitch
+from v2s_jax.tokens import units
 
 
 class Token(NamedTuple):
@@ -66,4 +67,5 @@ TOKENS: tuple[Token, ...] = (
     ),
     Token({"--pitch": {"action": "store_true", "help": "add pitch (F0 at 100 Hz)"}}, pitch_track),
     Token({"--energy": {"action": "store_true", "help": "add energy (log RMS at 100 Hz)"}}, energy_track),
+    Token(units.OPTIONS, units.units),
 )
