@@ -31,7 +31,7 @@ def _first(rngs: nnx.Rngs, shape: tuple[int, int, int], fan_in: int, width_out: 
     return drawn[:size].reshape(shape), drawn[size : size + width_out], drawn[size + width_out :]
 
 
-class _WeightNormed(nnx.Module):
+class WeightNormed(nnx.Module):
     """weight = g * v / ||v||, a norm and a gain for every index of `axis` of the kernel (taps, in, out)."""
 
     axis: int
@@ -44,7 +44,7 @@ class _WeightNormed(nnx.Module):
         self.weight_g = nnx.Param(self._norm(weight).reshape(-1))
         self.bias = nnx.Param(bias)
 
-    def _norm(self, weight: Float[Array, "K I O"]) -> Float[Array, "1 _ _"]:
+    def _norm(self, weight: Float[Array, "K I O"]) -> Float[Array, "_ _ _"]:
         others = tuple(axis for axis in range(3) if axis != self.axis)
         return jnp.sqrt(jnp.sum(weight**2, others, keepdims=True))
 
@@ -63,7 +63,7 @@ class _WeightNormed(nnx.Module):
         self.folded = True
 
 
-class WeightNormConv(_WeightNormed):
+class WeightNormConv(WeightNormed):
     """Convolution over time with weight norm over each output channel.
 
     Args:
@@ -105,7 +105,7 @@ class WeightNormConv(_WeightNormed):
         return y + self.bias[...].astype(self.dtype)[None, None]
 
 
-class WeightNormConvTranspose(_WeightNormed):
+class WeightNormConvTranspose(WeightNormed):
     """Transposed convolution over time with weight norm over each *input* channel, as PyTorch's dim 0 has it.
 
     Args:
@@ -218,8 +218,8 @@ def fold(module: Module) -> Module:
     return jax.jit(_fold)(module) if next(_unfolded(module), None) is not None else module
 
 
-def _unfolded(module: nnx.Module) -> Iterator[_WeightNormed]:
-    return (part for _, part in nnx.iter_modules(module) if isinstance(part, _WeightNormed) and not part.folded)
+def _unfolded(module: nnx.Module) -> Iterator[WeightNormed]:
+    return (part for _, part in nnx.iter_modules(module) if isinstance(part, WeightNormed) and not part.folded)
 
 
 def _fold(module: Module) -> Module:
