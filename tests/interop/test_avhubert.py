@@ -1,0 +1,224 @@
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from v2s_jax.constants import MOUTH_MEAN, MOUTH_STD
+from v2s_jax.errors import V2SError
+from v2s_jax.interop.avhubert import load_avhubert, read, to_original
+from v2s_jax.interop.torch import load as torch_load
+from v2s_jax.models.folder import save_model
+
+GOLDENS = Path(__file__).parent / "goldens"
+MICRO, FINE_TUNED = GOLDENS / "avhubert_micro", GOLDENS / "avhubert_micro_seq2seq_fp16"
+TOLERANCE = {MICRO: 1e-5, FINE_TUNED: 1e-3}
+
+
+def golden(folder):
+    """The reference's arrays, its inputs with our axes."""
+    arrays = dict(np.load(folder / "io.npz"))
+    turned = {name: np.moveaxis(arrays[name], 1, -1) for name in ("video", "pad_video", "audio", "pad_audio")}
+    return arrays | turned
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    """The pre-trained file's tensors, and its config."""
+    config, weights, _ = read(MICRO / "checkpoint.pt")
+    original = to_original(config.to_dict(), weights, {"original_config": {}})["checkpoint.pt"]
+    return {key: torch.tensor(value) for key, value in original["model"].items()}, original["cfg"]
+
+
+def save(path, state, cfg, **others):
+    torch.save({"args": None, "cfg": cfg, "model": state} | others, path)
+    return path
+
+
+@pytest.mark.parametrize("folder", [MICRO, FINE_TUNED], ids=lambda folder: folder.name)
+def test_every_array_of_the_reference(folder):
+    model, info = load_avhubert(folder / "checkpoint.pt")
+    arrays, tolerance = golden(folder), TOLERANCE[folder]
+    video, audio = arrays["video"], arrays["audio"]
+    for name, inputs in (("v", dict(video=video)), ("a", dict(audio=audio)), ("av", dict(video=video, audio=audio))):
+        for layer in (None, 1, 2):
+            expected = arrays[f"out_{name}" + (f"_layer{layer}" if layer else "")]
+            np.testing.assert_allclose(model(**inputs, layer=layer), expected, atol=tolerance)
+    padding = arrays["pad_mask"]
+    both = dict(video=arrays["pad_video"], audio=arrays["pad_audio"])
+    for name, inputs in (("pad_out_av", both), ("pad_out_v", dict(video=both["video"]))):
+        found = np.asarray(model(**inputs, padding_mask=padding))
+        np.testing.assert_allclose(found[~padding], arrays[name][~padding], atol=tolerance)
+
+
+@pytest.mark.parametrize("folder", [MICRO, FINE_TUNED], ids=lambda folder: folder.name)
+def test_the_clips_settings_are_the_loaders(folder):
+    info = read(folder / "checkpoint.pt")[2]
+    settings, arrays = info["inputs"], golden(folder)
+    assert (settings["image_mean"], settings["image_std"]) == (MOUTH_MEAN, MOUTH_STD)
+    edge = (96 - settings["image_crop_size"]) // 2
+    crop = arrays["frames_u8"][:, edge:-edge, edge:-edge] / 255
+    np.testing.assert_allclose((crop - MOUTH_MEAN) / MOUTH_STD, arrays["video"][0, ..., 0], atol=1e-5)
+
+
+def test_pretrained_and_fine_tuned_files_say_what_they_are():
+    config, _, info = read(MICRO / "checkpoint.pt")
+    assert (info["kind"], info["left"], info["source"]) == ("av_hubert", [], "checkpoint.pt")
+    assert (config.resnet, config.masking, config.num_classes, config.final_proj) == (
+        (8, 12, 16, 24),
+        "input",
+        20,
+        True,
+    )
+    assert "non-commercial" in info["licence"]
+    config, weights, info = read(FINE_TUNED / "checkpoint.pt")
+    assert (info["kind"], info["left"]) == ("av_hubert_seq2seq", ["decoder.embed_tokens.weight"])
+    assert (config.layers, config.num_classes, config.final_proj) == (
+        2,
+        20,
+        False,
+    )  # `encoder_layers: 99` is not its own
+    assert {value.dtype for value in weights.values()} == {np.dtype("float32")}
+
+
+def test_the_encoder_inside_a_ctc_file_is_the_same(tensors, tmp_path):
+    state, cfg = tensors
+    wrapped = {f"w2v_encoder.w2v_model.{key}": value for key, value in state.items()}
+    wrapped |= {"w2v_encoder.proj.weight": torch.zeros(3, 32), "w2v_encoder.proj.bias": torch.zeros(3)}
+    model = {"_name": "av_hubert_ctc", "encoder_layers": 99, "w2v_args": cfg}
+    path = save(tmp_path / "ctc.pt", wrapped, {"model": model, "task": {"image_crop_size": 80}})
+    config, weights, info = read(path)
+    whole = read(MICRO / "checkpoint.pt")
+    assert config == whole[0]
+    assert info["left"] == ["w2v_encoder.proj.bias", "w2v_encoder.proj.weight"]
+    assert info["inputs"]["image_crop_size"] == 80 and info["inputs"]["stack_order_audio"] == 4
+    for name, value in whole[1].items():
+        np.testing.assert_array_equal(weights[name], value)
+
+
+def test_what_the_config_does_not_say_is_read_off_the_tensors(tensors, tmp_path):
+    state, cfg = tensors
+    model = {"_name": "av_hubert", "layer_norm_first": True, "encoder_attention_heads": 4, "label_rate": "${task.rate}"}
+    config, _, _ = read(save(tmp_path / "silent.pt", state, {"model": model | {"unheard_of": [1]}}))
+    wanted = read(MICRO / "checkpoint.pt")[0]
+    for name in (
+        "layers",
+        "width",
+        "hidden",
+        "conv_pos",
+        "conv_pos_groups",
+        "audio_dim",
+        "fusion",
+        "resnet",
+        "masking",
+    ):
+        assert config[name] == wanted[name], name
+
+
+def test_an_old_flat_namespace_will_do(tensors, tmp_path):
+    state, cfg = tensors
+    flat = argparse.Namespace(
+        **cfg["model"], **{k: v for k, v in cfg["task"].items() if k != "_name"}, arch="av_hubert"
+    )
+    path = tmp_path / "old.pt"
+    torch.save({"args": flat, "model": state}, path, _use_new_zipfile_serialization=False)
+    config, _, info = read(path)
+    assert config == read(MICRO / "checkpoint.pt")[0]
+    assert info["inputs"]["image_std"] == 0.165
+
+
+def test_half_precision_files_are_read_in_full(tensors, tmp_path):
+    state, cfg = tensors
+    halves = {key: value.to(torch.bfloat16) if value.is_floating_point() else value for key, value in state.items()}
+    weights = read(save(tmp_path / "half.pt", halves, cfg))[1]
+    expected = halves["final_proj.weight"].float().T
+    np.testing.assert_array_equal(weights["final_proj.kernel"], expected)
+
+
+def test_export_gives_the_original_back_to_the_bit(tmp_path):
+    config, weights, info = read(MICRO / "checkpoint.pt")
+    content = to_original(config.to_dict(), weights, info)["checkpoint.pt"]
+    state = {key: torch.tensor(value) for key, value in content["model"].items()}
+    again = read(save(tmp_path / "again.pt", state, content["cfg"], extra_state=content["extra_state"]))
+    assert again[0] == config and again[2]["inputs"] == info["inputs"]
+    for name, value in weights.items():
+        np.testing.assert_array_equal(again[1][name], value)
+    assert KEYS <= content["model"].keys()
+    assert content["cfg"]["model"]["input_modality"] == "video,audio"  # settings of no use here are handed on
+
+
+KEYS = {
+    "label_embs_concat",
+    "mask_emb",
+    "feature_extractor_video.resnet.trunk.layer2.0.downsample.1.num_batches_tracked",
+    "encoder.pos_conv.0.weight_g",
+    "encoder.layers.1.self_attn.out_proj.bias",
+}
+
+
+def test_pytorch_says_the_same_of_an_imported_folder(tmp_path):
+    model, info = load_avhubert(MICRO / "checkpoint.pt")
+    save_model(tmp_path / "ours", model.config, model.module, info, "# A card")
+    arrays = golden(MICRO)
+    with torch.inference_mode():
+        found = torch_load(tmp_path / "ours")(video=torch.tensor(arrays["video"]), audio=torch.tensor(arrays["audio"]))
+    np.testing.assert_allclose(found, arrays["out_av"], atol=1e-5)
+    again, kept = load_avhubert(tmp_path / "ours")
+    assert kept == info
+    np.testing.assert_allclose(again(audio=arrays["audio"]), arrays["out_a"], atol=1e-5)
+
+
+def broken(state, cfg, what):
+    state, cfg = dict(state), copy.deepcopy(cfg)
+    what(state, cfg)
+    return state, cfg
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        (lambda s, c: s.pop("layer_norm.bias"), "missing layer_norm.bias"),
+        (lambda s, c: s.update(extra=torch.zeros(1)), "unused extra"),
+        (lambda s, c: c["model"].update(encoder_layers=1), r"unused encoder\.layers\.1\.fc1\.bias"),
+        (lambda s, c: c["model"].update(encoder_layers="two"), "encoder_layers = 'two'"),
+        (lambda s, c: c["model"].update(sub_encoder_layers=2), "each modality"),
+        (lambda s, c: c["model"].update(activation_fn="relu"), "GELU"),
+        (lambda s, c: c["model"].update(modality_fuse="gate"), "'gate'"),
+        (lambda s, c: c["model"].update(encoder_attention_heads=5), "no avhubert model can be built"),
+        (lambda s, c: s.pop("feature_extractor_video.resnet.frontend3D.0.weight"), "holds no AV-HuBERT encoder"),
+        (lambda s, c: s.pop("encoder.layer_norm.weight"), "holds no AV-HuBERT encoder"),
+        (lambda s, c: s.update({"encoder.pos_conv.0.weight_v": torch.zeros(3)}), "expected three axes"),
+    ],
+)
+def test_what_does_not_fit_is_named(tensors, tmp_path, what, words):
+    with pytest.raises(V2SError, match=words):
+        read(save(tmp_path / "broken.pt", *broken(*tensors, what)))
+
+
+def test_other_files_are_told_apart(tensors, tmp_path):
+    state, cfg = tensors
+    torch.save({"model": state}, tmp_path / "bare.pt")
+    with pytest.raises(V2SError, match="no fairseq checkpoint"):
+        read(tmp_path / "bare.pt")
+    wrapped = {f"encoder.w2v_model.{key}": value for key, value in state.items()}
+    with pytest.raises(V2SError, match="no w2v_args"):
+        read(save(tmp_path / "mute.pt", wrapped, {"model": {"_name": "av_hubert_seq2seq"}}))
+    with pytest.raises(V2SError, match="leave x.json out"):
+        read(MICRO / "checkpoint.pt", "x.json")
+
+
+def test_heads_for_several_label_sets_are_left(tensors, tmp_path):
+    state, cfg = tensors
+    state = state | {"final_proj.weight": torch.zeros(32, 32), "final_proj.bias": torch.zeros(32)}
+    config, _, info = read(save(tmp_path / "two.pt", state, cfg))
+    assert not config.final_proj and not config.num_classes
+    assert info["left"] == ["final_proj.bias", "final_proj.weight", "label_embs_concat"]
+
+
+def test_a_file_without_mask_embedding_is_read(tensors, tmp_path):
+    state = {key: value for key, value in tensors[0].items() if key != "mask_emb"}
+    assert read(save(tmp_path / "bare.pt", state, tensors[1]))[0].masking == "none"
+    state["mask_emb"] = torch.zeros(32)  # as wide as the encoder: of an earlier iteration
+    assert read(save(tmp_path / "early.pt", state, tensors[1]))[0].masking == "feature"
