@@ -44,7 +44,7 @@ def default_config() -> ConfigDict:
             "steps": 1000,
             "stage": "",  # of system.stages(); may be empty when there is one
             "rules": (),  # replaces the stage's rules
-            "init_from": "",  # training workdir or exported folder whose weights a new run starts from
+            "init_from": "",  # training workdir, exported system or part whose weights a new run starts from
             "log_every": 20,  # steps
             "save_every": 500,  # steps; every validation saves too
             "keep": 2,  # latest checkpoints kept, beside the best one

@@ -125,7 +125,7 @@ class Run:
         if restored is None:
             self.state = jax.jit(initial, out_shardings=self.shardings)(key)
             if config.train.init_from:
-                self.state = start_from(self.state, config.train.init_from, self.shardings)
+                self.state = start_from(self.state, config, self.system, self.shardings)
             self.loop: dict[str, Any] = {"loader": self.training.state(0), "best": None, "best_step": 0}
         else:
             self.state, self.loop = restored.state, restored.loop
