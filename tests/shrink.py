@@ -16,7 +16,10 @@ SMALL = {
         **{"scale_channels": (4,) * 7, "scale_groups": (1, 2, 2, 2, 2, 2, 1)},
     },
     "utterances": 2,
-    "encoder": {"layers": 1, "hidden": 8, "dim": 8},
+    "encoder": {
+        **{"layers": 1, "hidden": 8, "dim": 8},
+        **{"resnet": (2, 2, 2, 2), "width": 8, "heads": 2, "conv_pos": 4, "conv_pos_groups": 2, "final_dim": 8},
+    },
 }
 
 

@@ -33,9 +33,12 @@ def filled(make) -> nnx.Module:
     flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))
     weights = {keys: _uniform(leaf.shape, rng) for keys, leaf in flat.items()}
     for *above, name in flat:
+        if name in ("scale", "var"):
+            weights[*above, name] += 1
         kernel = weights.get((*above, "weight_v"))
-        if name == "weight_g":  # where the norms belong to inputs or outputs is seen from their number
-            axis = (0, 1) if len(weights[*above, name]) == kernel.shape[2] else (0, 2)
+        if name == "weight_g":  # whether the norms belong to outputs, inputs or taps is seen from their number
+            own = next(axis for axis in (2, 1, 0) if len(weights[*above, name]) == kernel.shape[axis])
+            axis = tuple(other for other in range(3) if other != own)
             weights[*above, name] = np.sqrt((kernel**2).sum(axis)) * rng.uniform(0.7, 1.4, len(weights[*above, name]))
         if name == "weight_orig":
             u = rng.normal(size=weights[*above, name].shape[-1])

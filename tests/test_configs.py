@@ -28,8 +28,8 @@ def test_every_config_builds_its_system(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_trains_two_steps(path, talker_data, tmp_path):
-    config = shrink(load_config(path), talker_data)
+def test_every_config_trains_two_steps(path, talker_units, tmp_path):
+    config = shrink(load_config(path), talker_units)
     assert train(config, tmp_path) == 0
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {entry["step"] for entry in entries if any(name.startswith("loss") for name in entry)} == {1, 2}

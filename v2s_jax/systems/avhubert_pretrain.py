@@ -1,0 +1,85 @@
+"""Pre-training of AV-HuBERT (Shi et al. 2022, arXiv 2201.02184): naming the clusters of what is hidden, seen and heard.
+
+The clusters are a data set's units, 50 a second, of which every other one is a target: unit 2t begins with video frame
+t, and AV-HuBERT takes targets of a higher rate than its own where its frames begin, too. Its first iteration names
+clusters of MFCCs, later ones of its own features; clusters of HuBERT's will do as well.
+"""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from v2s_jax.constants import UNITS_PER_FRAME
+from v2s_jax.data.batch import Batch
+from v2s_jax.features.filterbank import stacked_filterbank_jax
+from v2s_jax.models import avhubert
+from v2s_jax.models.masking import masked_prediction_loss
+from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
+
+# Of an encoder whose weights a training begins with these settings may be others: they say how it is trained or
+# computed, or belong to the head.
+_FREE = frozenset(
+    {"dropout", "attention_dropout", "activation_dropout", "layerdrop", "dropout_input", "feature_grad_mult"}
+    | {"masking", "mask_prob_video", "mask_length_video", "mask_prob_audio", "mask_length_audio", "mask_selection"}
+    | {"modality_dropout", "audio_dropout", "num_classes", "final_proj", "final_dim", "temperature", "remat", "scan"}
+)
+
+
+def default_config(size: str = "base", clusters: int = 100) -> ConfigDict:
+    """The `system` section: an encoder of the named size with a head for so many clusters.
+
+    The weights of the loss are those that Base was trained with; for Large `shown_weight` was 1.
+    """
+    encoder = avhubert.default_config(size)
+    encoder.update({"num_classes": clusters, "final_proj": True})
+    return ConfigDict(
+        dict(
+            name="avhubert_pretrain",
+            encoder=encoder,
+            hidden_weight=1.0,  # of the loss where a modality is hidden
+            shown_weight=0.0,  # and elsewhere
+            penalty_weight=10.0,  # of the features' mean square
+        )
+    )
+
+
+class AVHuBERTPretrain(nnx.Module):
+    """An encoder with its head, on video, sound and units."""
+
+    kind = "embedding"
+    fields = frozenset({"mouth", "audio", "units"})
+    free = {"encoder": _FREE}
+    anew = "encoder/(final_proj/.*|label_embs|mask_emb)"
+
+    def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
+        encoder = config.encoder
+        if not (encoder.num_classes and encoder.final_proj) or encoder.masking == "none":
+            raise ValueError("system.encoder needs masking, num_classes and final_proj to be trained")
+        self.hidden_weight, self.shown_weight = config.hidden_weight, config.shown_weight
+        self.penalty_weight = config.penalty_weight
+        self.encoder = avhubert.AVHuBERT(encoder, rngs=rngs, dtype=dtype)
+
+    def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[Float[Array, ""], Metrics]:
+        """Cross entropy of the clusters of hidden and shown frames, and the penalty on large features."""
+        mouth, length = batch.need("mouth"), batch.need("length")
+        mask = frame_mask(length, mouth.shape[1])
+        heard = stacked_filterbank_jax(batch.need("audio"), length)
+        found = self.encoder.predict(normalise_mouth(mouth), heard, ~mask, rngs)
+        targets = batch.need("units")[:, ::UNITS_PER_FRAME].astype(jnp.int32)
+        entropy, metrics = masked_prediction_loss(
+            found.logits, targets, found.hidden, mask, self.hidden_weight, self.shown_weight
+        )
+        loss = entropy + self.penalty_weight * found.penalty
+        return loss, metrics | {"entropy": entropy, "penalty": found.penalty}
+
+    def synthesize(self, batch: Batch, rngs: nnx.Rngs | None = None, sampler: None = None) -> Float[Array, "B T D"]:
+        """What the encoder makes of video and sound; a system of this kind makes no speech."""
+        mouth, length = batch.need("mouth"), batch.need("length")
+        heard = stacked_filterbank_jax(batch.need("audio"), length)
+        return self.encoder(normalise_mouth(mouth), heard, ~frame_mask(length, mouth.shape[1]))
+
+    def stages(self) -> dict[str, Rules]:
+        """One stage, in which everything trains."""
+        return {"train": [(".*", "train")]}
