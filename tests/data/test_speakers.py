@@ -15,8 +15,9 @@ INDICES = np.arange(100, 116)
 LENGTHS = np.array([30] * 15 + [130])
 
 
-def plan(batch_size=6, utterances=3, seed=0, indices=INDICES, speakers=SPEAKERS):
-    return SpeakerPlan(indices, LENGTHS[: len(indices)], speakers, (20, 40), batch_size, utterances, seed)
+def plan(batch_size=6, utterances=3, seed=0, indices=INDICES, speakers=SPEAKERS, sources=(0,) * 16):
+    lengths, sources = LENGTHS[: len(indices)], sources[: len(indices)]
+    return SpeakerPlan(indices, lengths, speakers, sources, (20, 40), batch_size, utterances, seed)
 
 
 def speaker_of(index):
@@ -43,6 +44,14 @@ def test_every_speaker_comes_equally_often_and_those_with_too_few_clips_never():
     counts = Counter(speaker_of(index) for step in range(600) for index in plan().batch(step).indices)
     assert counts.keys() == {"a", "b", "d"}
     assert all(abs(count / sum(counts.values()) - 1 / 3) < 0.04 for count in counts.values())
+
+
+def test_the_few_speakers_of_a_small_data_set_come_more_often():
+    """First drawn: d alone in its set half of the time, a and b a quarter each; the second is one of those left."""
+    mixed = plan(sources=[0] * 12 + [1] * 4)
+    counts = Counter(speaker_of(index) for step in range(900) for index in mixed.batch(step).indices[::3])
+    assert counts["d"] / 900 == pytest.approx(1 / 2 + 1 / 2 * 2 / 3, abs=0.05)
+    assert counts["a"] / 900 == pytest.approx(counts["b"] / 900, abs=0.08)
 
 
 def test_steps_of_an_epoch():

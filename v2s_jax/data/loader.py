@@ -109,8 +109,9 @@ class Loader:
             )
         else:
             speakers = [self.dataset.speakers[index] for index in self.indices]
+            sources = self.dataset.sources[self.indices].tolist()
             self._plan = SpeakerPlan(
-                self.indices, lengths, speakers, config.buckets, config.batch_size, utterances, seed
+                self.indices, lengths, speakers, sources, config.buckets, config.batch_size, utterances, seed
             )
         self.steps_per_epoch = self._plan.steps_per_epoch
 

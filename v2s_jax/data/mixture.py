@@ -22,6 +22,7 @@ class Mixture:
         ids: record ids in order.
         lengths: video frames of each record.
         speakers: speaker of each record.
+        sources: number of the data set that each record is from.
         fingerprint: identifies content and order.
     """
 
@@ -46,6 +47,7 @@ class Mixture:
         self.ids = [name for part in self._parts for name in part.ids]
         self.lengths: Int[np.ndarray, "n"] = np.concatenate([part.lengths for part in self._parts])
         self.speakers = [name for part in self._parts for name in part.speakers]
+        self.sources: Int[np.ndarray, "n"] = np.concatenate([np.full(len(p), i) for i, p in enumerate(self._parts)])
         prints = " ".join(part.fingerprint for part in self._parts)
         self.fingerprint = hashlib.sha256(prints.encode()).hexdigest()
 

@@ -36,6 +36,7 @@ class ShardedDataset:
         ids: record ids in order.
         lengths: video frames of each record.
         speakers: speaker of each record.
+        sources: 0 for each record; a mixture of data sets has others.
         fingerprint: identifies the split's content and order.
     """
 
@@ -58,6 +59,7 @@ class ShardedDataset:
         self.ids = self._meta.ids
         self.lengths: Int[np.ndarray, "n"] = np.asarray(self._meta.n_frames, np.int64)
         self.speakers = self._meta.speakers
+        self.sources: Int[np.ndarray, "n"] = np.zeros(len(self.ids), np.int64)
         self.fingerprint = self._meta.fingerprint
         self._source = open_shards(self.path, self._meta.shards)
         self._cache: dict[int, bytes] | None = {} if cache else None

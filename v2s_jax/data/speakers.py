@@ -13,13 +13,18 @@ from v2s_jax.errors import V2SError
 
 
 class SpeakerPlan:
-    """An endless sequence of batches, each of other speakers drawn at random, each speaker as often as any other."""
+    """An endless sequence of batches, each of other speakers drawn at random.
+
+    Speakers of one data set are drawn equally often; of several, the few of a small one more often than the many of a
+    large one, since every data set is to have its say.
+    """
 
     def __init__(
         self,
         indices: Int[np.ndarray, "n"],
         lengths: Int[np.ndarray, "n"],
         speakers: Sequence[str],
+        sources: Sequence[int],
         buckets: Sequence[int],
         batch_size: int,
         utterances: int,
@@ -31,6 +36,7 @@ class SpeakerPlan:
             indices: of the clips.
             lengths: their video frames.
             speakers: who speaks in them.
+            sources: which data sets they are from.
             buckets: ascending numbers of frames; training reads random windows as long as the last.
             batch_size: rows of every batch, a multiple of `utterances`.
             utterances: rows of one speaker, all of different clips.
@@ -48,6 +54,9 @@ class SpeakerPlan:
         for place, speaker in enumerate(speakers):
             places.setdefault(speaker, []).append(place)
         self._places = [np.array(places[name]) for name in sorted(places) if len(places[name]) >= utterances]
+        source = np.array([sources[own[0]] for own in self._places], np.int64)
+        share = 1 / np.maximum(np.bincount(source), 1)[source] if len(source) else np.zeros(0)
+        self._chances = share / max(share.sum(), 1)
         self._indices, self._lengths, self._buckets = indices, lengths, tuple(buckets)
         self._batch_size, self._utterances, self._seed = batch_size, utterances, seed
         self._groups = batch_size // utterances
@@ -62,7 +71,7 @@ class SpeakerPlan:
     def batch(self, step: int) -> BatchPlan:
         """The batch of a step."""
         rng = np.random.default_rng((self._seed, step))
-        chosen = rng.choice(len(self._places), self._groups, replace=False)
+        chosen = rng.choice(len(self._places), self._groups, replace=False, p=self._chances)
         rows = [rng.choice(self._places[speaker], self._utterances, replace=False) for speaker in chosen]
         return BatchPlan(self._buckets[-1], self._indices[np.concatenate(rows)])
 
