@@ -9,6 +9,7 @@ from v2s_jax.data.batch import Batch
 from v2s_jax.data.buckets import EMPTY
 from v2s_jax.data.loader import Loader, LoaderConfig
 from v2s_jax.errors import V2SError
+from v2s_jax.features.text import characters
 
 CONFIG = LoaderConfig(batch_size=4, buckets=(32, 80), prefetch=2)
 FIELDS = frozenset({"mouth", "audio", "face", "pitch", "energy"})
@@ -132,6 +133,16 @@ def test_records_without_a_field_are_left_out(dataset_dir):
     silent = Loader(dataset_dir, "train", CONFIG, fields={"mouth"})
     heard = Loader(dataset_dir, "train", CONFIG, fields={"mouth", "audio"})
     assert len(silent.indices) == len(heard.indices) + 1
+
+
+def test_characters_are_those_of_whole_clips(dataset_dir, records):
+    texts = {tuple(characters(record.text)) for record in records.values()}
+    whole = dataclasses.replace(CONFIG, buckets=(32, 400))
+    loader = Loader(dataset_dir, "train", whole, fields={"characters"})
+    for codes in (row[row > 0] for batch in take(loader, 2) for row in batch.characters):
+        assert tuple(codes) in texts
+    cut = Loader(dataset_dir, "train", dataclasses.replace(CONFIG, buckets=(4,)), fields={"characters"})
+    assert not any(batch.characters.any() for batch in take(cut, 2))
 
 
 def test_evaluation_sees_every_clip_once_whole_and_centred(dataset_dir, records):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2s_jax.evaluation.words import align, normalize
+from v2s_jax.evaluation.words import align
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=7)
 
@@ -41,9 +41,3 @@ def test_the_steps_are_a_path_and_as_costly_as_counted(said, heard):
     assert sum(a != b for a, b in alignment.steps) == alignment.errors
     assert abs(len(said) - len(heard)) <= alignment.errors <= max(len(said), len(heard))
     assert alignment.errors == align(heard, said).errors
-
-
-def test_normalize():
-    assert normalize("Bin blue, at F-two NOW!") == ["bin", "blue", "at", "f", "two", "now"]
-    assert normalize("Don\u2019t say 'so'") == ["don't", "say", "so"]
-    assert normalize(" \n") == []

@@ -26,6 +26,8 @@ class Batch:
         units: discrete speech units at 50 Hz, 2 T of them.
         pitch: F0 in Hz at 100 Hz, 4 T frames, 0 where unvoiced.
         energy: log frame energy at 100 Hz, 4 T frames.
+        characters: codes of the text's characters (`features/text.py`), 0 beyond; none where only a window of the clip
+            was read, or where they are more than T.
     """
 
     length: Int[Array, "B"]
@@ -36,6 +38,7 @@ class Batch:
     units: Int[Array, "B half_frames"] | None = None
     pitch: Float[Array, "B mel_frames"] | None = None
     energy: Float[Array, "B mel_frames"] | None = None
+    characters: Int[Array, "B T"] | None = None
 
     def need(self, name: str) -> jax.Array:
         """The field `name`, which must be there.

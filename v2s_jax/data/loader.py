@@ -23,10 +23,12 @@ from v2s_jax.data.mixture import open_dataset
 from v2s_jax.data.schema import FIELDS, Record, array_shape
 from v2s_jax.data.speakers import SpeakerPlan
 from v2s_jax.errors import V2SError
+from v2s_jax.features.text import characters
 
 # Steps of an endless run, for Grain, which wants an end.
 _ENDLESS = 2**62
 DEFAULT_FIELDS = frozenset({"mouth", "audio"})
+MADE_HERE = frozenset({"characters"})  # of what every record has
 BATCH_FIELDS = frozenset(field.name for field in dataclasses.fields(Batch)) - {"length"}
 
 
@@ -99,7 +101,7 @@ class Loader:
             raise V2SError(f"batches have no field {unknown[0]!r}; they can have {', '.join(sorted(BATCH_FIELDS))}")
         self.config, self.seed, self.fields = config, seed, frozenset(fields)
         self.dataset = open_dataset(path, split, config.cache)
-        self.indices = self.dataset.indices_with(self.fields)
+        self.indices = self.dataset.indices_with(self.fields - MADE_HERE)
         lengths = self.dataset.lengths[self.indices]
         self.utterances = utterances
         self._plan: TrainingPlan | SpeakerPlan
@@ -243,10 +245,13 @@ class _MakeBatch:
         spare = int(self._dataset.lengths[index]) - bucket
         start = int(rng.integers(0, spare + 1)) if spare > 0 else 0
         window = (start, start + bucket) if spare > 0 else None
-        record = self._dataset.read(index, self._fields, window)
+        record = self._dataset.read(index, self._fields - MADE_HERE, window)
         batch["length"][place] = record.n_frames
-        for name in self._fields:
+        for name in self._fields - MADE_HERE:
             fill_row(batch[name][place], name, record, self._augment, rng)
+        if "characters" in self._fields and window is None:
+            codes = characters(record.text)
+            batch["characters"][place, : len(codes)] = codes if len(codes) <= bucket else 0
 
 
 def fill_row(out: np.ndarray, name: str, record: Record, augment: Augment, rng: np.random.Generator) -> None:
@@ -264,9 +269,11 @@ def batch_shape(name: str, rows: int, bucket: int) -> tuple[int, ...]:
     """The shape of a field in a batch of `rows` padded to `bucket` frames."""
     if name == "mouth":
         return rows, bucket, CROP_SIZE, CROP_SIZE
+    if name == "characters":
+        return rows, bucket
     # Only the number of identity crops is left open by the schema.
     return rows, *(FACE_CROPS if size is None else size for size in array_shape(name, bucket))
 
 
 def _dtype(name: str) -> np.dtype:
-    return np.dtype(FIELDS[name].dtype)
+    return np.dtype(np.int32 if name in MADE_HERE else FIELDS[name].dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation import measures
 from v2s_jax.evaluation.recognizer import recognizer
-from v2s_jax.evaluation.words import Alignment, align, normalize
+from v2s_jax.evaluation.words import Alignment, align
 from v2s_jax.features.mel import log_mel
 from v2s_jax.features.pitch import pitch
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from v2s_jax.constants import SAMPLE_RATE
 from v2s_jax.errors import V2SError
-from v2s_jax.evaluation.words import normalize
+from v2s_jax.features.text import normalize
 
 # The sentences of the GRID corpus (Cooke et al., JASA 120(5), 2006, table I) in the JSpeech Grammar Format.
 GRID_JSGF = """#JSGF V1.0;

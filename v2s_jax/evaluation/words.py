@@ -1,7 +1,6 @@
-"""Words said against words recognised: normalisation, alignment and the counts behind word error rate."""
+"""Words said against words recognised: alignment and the counts behind word error rate."""
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
 Step = tuple[str | None, str | None]  # (word said, word recognised); None where one was left out or put in
@@ -25,11 +24,6 @@ class Alignment:
     def rate(self) -> float:
         """Word error rate; may exceed 1. Without any word said: NaN."""
         return self.errors / self.n_words if self.n_words else float("nan")
-
-
-def normalize(text: str) -> list[str]:
-    """Lower-case words without punctuation (inner apostrophes stay): what recogniser and transcript are compared in."""
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("\u2019", "'"))
 
 
 def align(said: Sequence[str], recognized: Sequence[str]) -> Alignment:
