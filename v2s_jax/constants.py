@@ -12,6 +12,7 @@ LOG_FLOOR = math.log(1e-5)  # of natural-log mel: the value of silence, and the 
 LOG_CEILING = 2.0  # the upper end of the scaled range; a full-scale sine reaches about 1.9
 MEL_PER_FRAME = SAMPLES_PER_FRAME // HOP_LENGTH  # 4 mel frames to a video frame
 UNITS_PER_FRAME = 2  # HuBERT units: 50 Hz
+LETTERS_PER_FRAME = 2  # steps in which text is spelled: 50 Hz
 MOUTH_SIZE = 96  # pixels, grey mouth crop on disk
 CROP_SIZE = 88  # pixels, what the networks see
 MOUTH_MEAN, MOUTH_STD = 0.421, 0.165  # of grey / 255, as AV-HuBERT was trained

@@ -52,6 +52,27 @@ def test_synthesis_of_a_padded_clip_equals_that_of_the_clip_alone():
     np.testing.assert_allclose(mel[1, 8:], LOG_FLOOR)
 
 
+def test_spelling_loss_by_hand():
+    # Two steps, blank and one letter: the letter alone, or beside a blank on either side, spells it.
+    logits = jnp.log(jnp.array([[[0.4, 0.6], [0.7, 0.3], [0.5, 0.5]]]))
+    probability = 0.6 * 0.7 + 0.4 * 0.3 + 0.6 * 0.3
+    alone = svts.spelling_loss(logits, jnp.array([2]), jnp.array([[1, 0]]))
+    assert float(alone) == pytest.approx(-np.log(probability), abs=1e-4)
+    with_mute = svts.spelling_loss(jnp.tile(logits, (2, 1, 1)), jnp.array([2, 2]), jnp.array([[1, 0], [0, 0]]))
+    assert float(with_mute) == pytest.approx(float(alone), abs=1e-6)
+
+
+def test_text_may_teach_the_features():
+    system = nnx.view(build(small_config(ctc_weight=0.1), nnx.Rngs(0)), deterministic=True, use_running_average=True)
+    assert "characters" in system.fields
+    both = batch(characters=np.array([[3, 4, 0, 0], [0, 0, 0, 0]], np.int32))
+    loss, metrics = system.loss(both, nnx.Rngs(dropout=0))
+    assert float(loss) == pytest.approx(
+        float(metrics["l1"] + metrics["spectral_convergence"] + 0.1 * metrics["ctc"]), rel=1e-5
+    )
+    assert float(metrics["ctc"]) > 0
+
+
 def test_only_the_crop_is_seen():
     system = nnx.view(build(small_config(crop=56), nnx.Rngs(0)), deterministic=True, use_running_average=True)
     both = batch()

@@ -1,19 +1,24 @@
 """SVTS (Schoburg Carrillo de Mira et al. 2022, arXiv 2205.02058): the regression baseline.
 
 Mouth frames go through a 3D-stem ResNet-18 and a conformer; a linear layer gives four mel frames for each video frame.
-The loss is L1 plus spectral convergence. The paper's widths are from memory of it (27.3, 43.1 and 87.6 M parameters are
-what these sizes give); `tiny`, the loss weights and the choice of ReLU are ours.
+The loss is L1 plus spectral convergence and, if it has a weight, that of spelling the text from the same features
+(connectionist temporal classification, Graves et al. 2006; from Kim et al. 2023, arXiv 2302.08841, and not part of
+SVTS). The paper's widths are from memory of it (27.3, 43.1 and 87.6 M parameters are what these sizes give); `tiny`,
+the loss weights and the choice of ReLU are ours.
 """
 
+import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import CROP_SIZE, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
+from v2s_jax.constants import CROP_SIZE, LETTERS_PER_FRAME, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
+from v2s_jax.features.text import ALPHABET
 from v2s_jax.models.conformer import Conformer
 from v2s_jax.models.resnet import ResNetFrontend
 from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
@@ -38,6 +43,7 @@ def default_config(size: str = "S") -> ConfigDict:
             speaker_embedding=False,
             l1_weight=1.0,
             convergence_weight=1.0,
+            ctc_weight=0.0,
             **SIZES[size],
         )
     )
@@ -53,6 +59,22 @@ def spectral_convergence(
     return jnp.sum(jnp.where(present, error / size, 0)) / jnp.maximum(present.sum(), 1)
 
 
+def spelling_loss(
+    logits: Float[Array, "B S K"], steps: Int[Array, "B"], characters: Int[Array, "B L"]
+) -> Float[Array, ""]:
+    """Negative log probability of the characters (0 is padding, and the blank), a character, averaged over the batch.
+
+    Args:
+        logits: of the blank and every character, step by step.
+        steps: valid ones of each row.
+        characters: codes; rows without any do not count.
+    """
+    beyond = ~frame_mask(steps, logits.shape[1])
+    each = optax.ctc_loss(logits, beyond.astype(jnp.float32), characters, (characters == 0).astype(jnp.float32))
+    counts = (characters > 0).sum(1)
+    return jnp.sum(jnp.where(counts > 0, each, 0)) / jnp.maximum(counts.sum(), 1)
+
+
 class SVTS(nnx.Module):
     """Video (and, if the config says so, a speaker embedding) to log-mel."""
 
@@ -60,11 +82,13 @@ class SVTS(nnx.Module):
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
         self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
+        self.ctc_weight = config.ctc_weight
         if not 0 < config.crop <= CROP_SIZE or config.crop % 4:
             raise ValueError(f"system.crop is {config.crop}: expected a multiple of 4 up to {CROP_SIZE}")
         self.crop = config.crop
         self.uses_speaker = config.speaker_embedding
-        self.fields = frozenset({"mouth", "audio"} | ({"speaker_embedding"} if self.uses_speaker else set()))
+        optional = {"speaker_embedding": self.uses_speaker, "characters": self.ctc_weight > 0}
+        self.fields = frozenset({"mouth", "audio"} | {name for name, used in optional.items() if used})
         self.frontend = ResNetFrontend(tuple(config.resnet), config.activation, dtype, rngs)
         width_in = self.frontend.width + (SPEAKER_DIM if self.uses_speaker else 0)
         self.project = nnx.Linear(width_in, config.width, dtype=dtype, rngs=rngs)
@@ -79,9 +103,15 @@ class SVTS(nnx.Module):
             rngs=rngs,
         )
         self.head = nnx.Linear(config.width, MEL_PER_FRAME * N_MELS, dtype=dtype, rngs=rngs)
+        if self.ctc_weight:
+            self.text_head = nnx.Linear(config.width, LETTERS_PER_FRAME * len(ALPHABET), dtype=dtype, rngs=rngs)
 
     def __call__(self, batch: Batch, rngs: nnx.Rngs | None = None) -> Float[Array, "B M 80"]:
         """Scaled log-mel in float32."""
+        return self._mel(self.encode(batch, rngs))
+
+    def encode(self, batch: Batch, rngs: nnx.Rngs | None = None) -> Float[Array, "B T D"]:
+        """The features, one vector a video frame, that mel and text are read from."""
         mouth = batch.need("mouth")
         rows, frames = mouth.shape[:2]
         mask = frame_mask(batch.need("length"), frames)
@@ -91,18 +121,28 @@ class SVTS(nnx.Module):
         if self.uses_speaker:
             speaker = jnp.broadcast_to(batch.need("speaker_embedding")[:, None], (rows, frames, SPEAKER_DIM))
             x = jnp.concatenate([x, speaker.astype(x.dtype)], -1)
-        x = self.conformer(self.project(x), mask, rngs)
+        return self.conformer(self.project(x), mask, rngs)
+
+    def _mel(self, x: jax.Array) -> jax.Array:
+        rows, frames, _ = x.shape
         return self.head(x).astype(jnp.float32).reshape(rows, MEL_PER_FRAME * frames, N_MELS)
 
     def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[Float[Array, ""], Metrics]:
         """L1 on the scaled log-mel plus spectral convergence on the same mapped to [0, 1], where silence is 0."""
-        predicted = self(batch, rngs)
+        x = self.encode(batch, rngs)
+        predicted = self._mel(x)
         target = jnp.asarray(scale_mel(log_mel_jax(batch.need("audio"))))
         mask = frame_mask(MEL_PER_FRAME * batch.need("length"), target.shape[1])[..., None]
         l1 = jnp.sum(jnp.where(mask, jnp.abs(target - predicted), 0)) / jnp.maximum(mask.sum() * N_MELS, 1)
         convergence = spectral_convergence((target + 1) / 2, (predicted + 1) / 2, mask)
         loss = self.l1_weight * l1 + self.convergence_weight * convergence
-        return loss, {"l1": l1, "spectral_convergence": convergence}
+        metrics = {"l1": l1, "spectral_convergence": convergence}
+        if self.ctc_weight:
+            logits = self.text_head(x).astype(jnp.float32).reshape(x.shape[0], -1, len(ALPHABET))
+            steps = LETTERS_PER_FRAME * batch.need("length")
+            metrics["ctc"] = spelling_loss(logits, steps, batch.need("characters"))
+            loss = loss + self.ctc_weight * metrics["ctc"]
+        return loss, metrics
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs | None = None, sampler: None = None) -> Float[Array, "B M 80"]:
         """Unscaled log-mel, the floor beyond each clip's length; a regressor needs neither `rngs` nor `sampler`."""

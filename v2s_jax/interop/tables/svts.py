@@ -14,6 +14,7 @@ def entries(config: Mapping[str, Any]) -> list[Entry]:
         *linear("project", "project"),
         *(entry for index in range(config["blocks"]) for entry in conformer_block(f"conformer.blocks.{index}")),
         *linear("head", "head"),
+        *(linear("text_head", "text_head") if config["ctc_weight"] else []),
     ]
 
 

@@ -6,7 +6,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from v2s_jax.constants import LOG_CEILING, LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_MELS, SPEAKER_DIM
+from v2s_jax.constants import (
+    LETTERS_PER_FRAME,
+    LOG_CEILING,
+    LOG_FLOOR,
+    MEL_PER_FRAME,
+    MOUTH_MEAN,
+    MOUTH_STD,
+    N_MELS,
+    SPEAKER_DIM,
+)
+from v2s_jax.features.text import ALPHABET
 from v2s_jax.interop.torch.conformer import Conformer
 from v2s_jax.interop.torch.resnet import ResNetFrontend
 
@@ -27,6 +37,8 @@ class SVTS(nn.Module):
         sizes = (config[name] for name in ("heads", "hidden", "kernel_size", "dropout"))
         self.conformer = Conformer(config["blocks"], width, *sizes)
         self.head = nn.Linear(width, MEL_PER_FRAME * N_MELS)
+        if config["ctc_weight"]:  # trained with it, and kept for training on; the mel does not need it
+            self.text_head = nn.Linear(width, LETTERS_PER_FRAME * len(ALPHABET))
 
     def forward(
         self, mouth: torch.Tensor, length: torch.Tensor, speaker_embedding: torch.Tensor | None = None
