@@ -1,7 +1,7 @@
 """SVTS on GRID speaker s1, narrow enough for two CPU cores: the S layout with a quarter of its ResNet channels.
 
 Data: `v2s-jax prepare grid --source GRID --speakers s1 --out data/grid_s1` (800 clips to train, 50 and 50 kept).
-Command: `v2s-jax train --config=configs/svts_grid.py --workdir=runs/svts_grid` (about 1 step a second on two cores)
+Command: `v2s-jax train --config=configs/svts_grid.py --workdir=runs/svts_grid` (about 2 steps a second on two cores)
 On a GPU or TPU use the paper's size: `--config.system.resnet=(64,128,256,512) --config.system.hidden=2048`.
 """
 
@@ -20,14 +20,15 @@ def get_config():
     config.data.path = "data/grid_s1"
     config.data.batch_size = 4
     config.data.cache = True
-    config.data.augment.mask_seconds = 0.16
+    config.data.augment.flip = 0.0  # one face, filmed from one side
+    config.data.augment.mask_seconds = 0.3
 
     config.optimizer.learning_rate = 8e-4
     config.optimizer.warmup_steps = 200
     config.ema.decay = 0.995
 
-    config.train.steps = 8000
-    config.train.patience = 1600
-    config.validation.every = 400
+    config.train.steps = 12000
+    config.train.patience = 2400
+    config.validation.every = 600
     config.validation.clips = 24
     return config
