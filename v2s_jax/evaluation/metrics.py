@@ -15,6 +15,7 @@ from v2s_jax.evaluation.recognizer import recognizer
 from v2s_jax.evaluation.words import Alignment, align
 from v2s_jax.features.mel import log_mel
 from v2s_jax.features.pitch import pitch
+from v2s_jax.features.text import normalize
 
 
 class Signals:
