@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.interop.twins import every_layer
 from v2s_jax.constants import MOUTH_MEAN, MOUTH_STD
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.avhubert import load_avhubert, read, to_original
@@ -43,13 +44,15 @@ def test_every_array_of_the_reference(folder):
     arrays, tolerance = golden(folder), TOLERANCE[folder]
     video, audio = arrays["video"], arrays["audio"]
     for name, inputs in (("v", dict(video=video)), ("a", dict(audio=audio)), ("av", dict(video=video, audio=audio))):
-        for layer in (None, 1, 2):
-            expected = arrays[f"out_{name}" + (f"_layer{layer}" if layer else "")]
-            np.testing.assert_allclose(model(**inputs, layer=layer), expected, atol=tolerance)
+        found = every_layer(model.module, **inputs)
+        for own, suffix in zip(found, ("_layer1", "_layer2", ""), strict=True):
+            np.testing.assert_allclose(own, arrays[f"out_{name}{suffix}"], atol=tolerance)
+    np.testing.assert_allclose(model(audio=audio), arrays["out_a"], atol=tolerance)
+    np.testing.assert_allclose(model(audio=audio, layer=1), arrays["out_a_layer1"], atol=tolerance)
     padding = arrays["pad_mask"]
     both = dict(video=arrays["pad_video"], audio=arrays["pad_audio"])
     for name, inputs in (("pad_out_av", both), ("pad_out_v", dict(video=both["video"]))):
-        found = np.asarray(model(**inputs, padding_mask=padding))
+        found = every_layer(model.module, **inputs, padding_mask=padding)[-1]
         np.testing.assert_allclose(found[~padding], arrays[name][~padding], atol=tolerance)
 
 

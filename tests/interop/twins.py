@@ -1,7 +1,9 @@
 """What parity tests share: torch modules with weights in which a swapped pair shows, and their copies in JAX."""
 
+import functools
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
@@ -52,3 +54,15 @@ def copy_into(ours: nnx.Module, theirs: torch.nn.Module, entries: Sequence[Entry
     filled = {keys: jnp.asarray(weights[".".join(map(str, keys))]) for keys in flat}
     model = nnx.merge(graphdef, traverse_util.unflatten_dict(filled))
     return nnx.view(model, raise_if_not_found=False, deterministic=True, use_running_average=True)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _every_layer(graphdef, state, inputs):
+    model = nnx.merge(graphdef, state)
+    return [*model.states(**inputs)[1:], model(**inputs)]
+
+
+def every_layer(model: nnx.Module, **inputs: np.ndarray | None) -> list[np.ndarray]:
+    """What each layer of an encoder gives, and its output."""
+    graphdef, state = nnx.split(model)
+    return [np.asarray(x) for x in _every_layer(graphdef, nnx.to_pure_dict(state), inputs)]

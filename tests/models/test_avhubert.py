@@ -8,7 +8,7 @@ from flax import nnx, traverse_util
 from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
-from v2s_jax.models.avhubert import AVHuBERT, default_config
+from v2s_jax.models.avhubert import AVHuBERT, _scale_gradient, default_config
 from v2s_jax.models.masking import masked_prediction_loss
 
 SMALL = dict(
@@ -21,6 +21,7 @@ AUDIO = jnp.asarray(RNG.normal(size=(2, 9, 6)), jnp.float32)
 PADDING = jnp.arange(9)[None] >= jnp.array([[9], [5]])
 
 
+@functools.cache  # each costs a second to build
 def encoder(training=False, dtype=jnp.float32, **changes):
     model = AVHuBERT(ConfigDict(default_config().to_dict() | SMALL | changes), rngs=nnx.Rngs(0), dtype=dtype)
     return model if training else nnx.view(model, deterministic=True, use_running_average=True)
@@ -46,7 +47,7 @@ def test_a_padded_clip_is_encoded_as_the_clip_alone(fusion):
 
 
 def test_a_missing_modality_is_zero_after_its_projection():
-    model = encoder()
+    model = nnx.clone(encoder())
     model.audio_proj.bias[...] = jnp.ones(16)  # with which silence is not zero
     silent = call(model, video=VIDEO)
     assert abs(silent - call(model, video=VIDEO, audio=jnp.zeros_like(AUDIO))).max() > 1e-3
@@ -73,28 +74,40 @@ def test_inputs_that_do_not_fit_are_refused_in_a_sentence():
         encoder(num_classes=0).predict(VIDEO, AUDIO, PADDING, nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("changes", [{}, {"mask_selection": "same_other_seq"}, {"masking": "feature"}])
-def test_pretraining_reaches_every_parameter(changes):
-    model = encoder(True, dropout=0.0, layerdrop=0.0, modality_dropout=0.0, **changes)
+TARGETS = jnp.arange(18).reshape(2, 9) % 7
+
+
+def test_pretraining_reaches_every_parameter():
+    model = encoder(True, dropout=0.0, layerdrop=0.0, modality_dropout=0.0)
     graphdef, params, stats = nnx.split(model, nnx.Param, ...)
-    targets = jnp.arange(18).reshape(2, 9) % 7
 
     @jax.jit
     def gradient(params, stats):
         def loss(params):
-            module = nnx.merge(graphdef, params, stats)
-            found = module.predict(VIDEO, AUDIO, PADDING, nnx.Rngs(0))
-            loss, _ = masked_prediction_loss(found.logits, targets, found.hidden, ~PADDING)
-            return loss + 10 * found.penalty, found
+            found = nnx.merge(graphdef, params, stats).predict(VIDEO, AUDIO, PADDING, nnx.Rngs(0))
+            return masked_prediction_loss(found.logits, TARGETS, found.hidden, ~PADDING)[0] + 10 * found.penalty
 
-        return jax.grad(loss, has_aux=True)(params)
+        return jax.grad(loss)(params)
 
-    gradients, found = gradient(nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
-    assert found.logits.shape == (2, 9, 7) and abs(found.logits).max() <= 10.001
-    assert found.hidden.any() and not (found.hidden & PADDING).any()
+    gradients = gradient(nnx.to_pure_dict(params), nnx.to_pure_dict(stats))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     unmoved = [path for path, g in traverse_util.flatten_dict(gradients).items() if not np.abs(g).max() > 0]
     assert unmoved == [("encoder", "layers", "key", "bias")] or not unmoved  # a key bias moves no softmax
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("changes", [{}, {"mask_selection": "same_other_seq"}, {"masking": "feature"}])
+def test_predictions_are_of_hidden_frames(changes):
+    graphdef, state = nnx.split(encoder(**changes))
+    predict = jax.jit(lambda state, *clips: nnx.merge(graphdef, state).predict(*clips, nnx.Rngs(0)))
+    state = nnx.to_pure_dict(state)
+    found = predict(state, VIDEO, AUDIO, PADDING)
+    assert found.logits.shape == (2, 9, 7) and abs(found.logits).max() <= 10.001
+    assert found.hidden.any() and not (found.hidden & PADDING).any()
+    state["mask_emb"] = 5 + state["mask_emb"]
+    assert abs(predict(state, VIDEO, AUDIO, PADDING).logits - found.logits).max() > 1e-2
+    spoilt = predict(state, VIDEO.at[1, 5:].set(1e3), AUDIO, PADDING), predict(state, VIDEO, AUDIO, PADDING)
+    np.testing.assert_allclose(*(own.logits[~PADDING] for own in spoilt), atol=1e-4)
+    np.testing.assert_allclose(*(own.penalty for own in spoilt), rtol=1e-5)
 
 
 def test_modalities_are_dropped_clip_by_clip_and_only_in_training():
@@ -109,17 +122,9 @@ def test_modalities_are_dropped_clip_by_clip_and_only_in_training():
     assert set(np.unique(heard)) == {0, 1} and set(np.unique(seen)) == {0, 2}
 
 
-def test_feature_gradients_are_scaled():
-    def gradient(scale):
-        model = encoder(feature_grad_mult=scale, num_classes=7)
-        graphdef, state = nnx.split(model)
-
-        def penalty(state):
-            return nnx.merge(graphdef, state).predict(VIDEO, AUDIO, PADDING, nnx.Rngs(0)).penalty
-
-        return jax.jit(jax.grad(penalty))(nnx.to_pure_dict(state))["audio_proj"]["kernel"]
-
-    np.testing.assert_allclose(gradient(0.1), 0.1 * gradient(1.0), rtol=1e-4)
+def test_gradients_are_scaled_and_values_kept():
+    value, slope = jax.value_and_grad(lambda x: _scale_gradient(x, 0.1) ** 2)(3.0)
+    np.testing.assert_allclose((value, slope), (9.0, 0.6), rtol=1e-6)
 
 
 def test_sizes_are_those_of_the_paper():

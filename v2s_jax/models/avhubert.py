@@ -224,6 +224,7 @@ class AVHuBERT(nnx.Module):
             return jnp.take_along_axis(video, source[per_frame], axis=1), hidden
         rows = video.shape[0]
         step = jax.random.randint(rngs.mask(), (), 1, max(rows, 2))
+        video = jnp.where(mask[per_frame], video, 0)  # whose padding may be seen in another clip
         others = video[(jnp.arange(rows) + step) % rows] if rows > 1 else jnp.zeros_like(video)
         return jnp.where(hidden[per_frame], others, video), hidden
 

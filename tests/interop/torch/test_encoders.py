@@ -1,8 +1,5 @@
 """AV-HuBERT and HuBERT beside PyTorch, layer by layer, with weights in which a swapped pair shows."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +7,7 @@ import torch
 from flax import nnx
 from ml_collections import ConfigDict
 
-from tests.interop.twins import copy_into, randomize
+from tests.interop.twins import copy_into, every_layer, randomize
 from v2s_jax.interop.tables import avhubert as avhubert_table
 from v2s_jax.interop.tables import hubert as hubert_table
 from v2s_jax.interop.torch import avhubert as avhubert_twin
@@ -45,18 +42,6 @@ def hubert_pair(changes):
     theirs = randomize(hubert_twin.HuBERT(config.to_dict()))
     ours = hubert.HuBERT(config, rngs=nnx.Rngs(0))
     return theirs, copy_into(ours, theirs, hubert_table.entries(config.to_dict()))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _every_layer(graphdef, state, inputs):
-    model = nnx.merge(graphdef, state)
-    return [*model.states(**inputs)[1:], model(**inputs)]
-
-
-def every_layer(model, **inputs):
-    """What each layer gives, and the output."""
-    graphdef, state = nnx.split(model)
-    return [np.asarray(x) for x in _every_layer(graphdef, nnx.to_pure_dict(state), inputs)]
 
 
 def theirs_at(theirs, layers, valid, **inputs):
