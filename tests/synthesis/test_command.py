@@ -47,7 +47,7 @@ def compiled(model):
 @pytest.fixture
 def quick(compiled, monkeypatch):
     """Lets the command take the model from memory."""
-    monkeypatch.setattr(command.Synthesizer, "from_pretrained", lambda _: compiled)
+    monkeypatch.setattr(command.Synthesizer, "from_pretrained", lambda *_, **__: compiled)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 Mouth frames go through a 3D-stem ResNet-18 and a conformer; a linear layer gives four mel frames for each video frame.
 The loss is L1 plus spectral convergence and, if it has a weight, that of spelling the text from the same features
-(connectionist temporal classification, Graves et al. 2006; from Kim et al. 2023, arXiv 2302.08841, and not part of
-SVTS). The paper's widths are from memory of it (27.3, 43.1 and 87.6 M parameters are what these sizes give); `tiny`,
+(connectionist temporal classification, Graves et al. 2006; from Kim et al. 2023, arXiv 2302.08841) and that of unlike
+envelopes (`features.envelope`): neither is part of SVTS. The paper's widths are from memory of it (27.3, 43.1 and 87.6 M parameters are what these sizes give); `tiny`,
 the loss weights and the choice of ReLU are ours.
 """
 
@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import CROP_SIZE, LETTERS_PER_FRAME, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
 from v2s_jax.data.batch import Batch
+from v2s_jax.features.envelope import envelope_correlation
 from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
 from v2s_jax.features.text import ALPHABET
 from v2s_jax.models.conformer import Conformer
@@ -44,6 +45,7 @@ def default_config(size: str = "S") -> ConfigDict:
             l1_weight=1.0,
             convergence_weight=1.0,
             ctc_weight=0.0,
+            envelope_weight=0.0,
             **SIZES[size],
         )
     )
@@ -82,7 +84,7 @@ class SVTS(nnx.Module):
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
         self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
-        self.ctc_weight = config.ctc_weight
+        self.ctc_weight, self.envelope_weight = config.ctc_weight, config.envelope_weight
         if not 0 < config.crop <= CROP_SIZE or config.crop % 4:
             raise ValueError(f"system.crop is {config.crop}: expected a multiple of 4 up to {CROP_SIZE}")
         self.crop = config.crop
@@ -137,6 +139,9 @@ class SVTS(nnx.Module):
         convergence = spectral_convergence((target + 1) / 2, (predicted + 1) / 2, mask)
         loss = self.l1_weight * l1 + self.convergence_weight * convergence
         metrics = {"l1": l1, "spectral_convergence": convergence}
+        if self.envelope_weight:
+            metrics["envelope"] = 1 - envelope_correlation(unscale_mel(target), unscale_mel(predicted), mask)
+            loss = loss + self.envelope_weight * metrics["envelope"]
         if self.ctc_weight:
             logits = self.text_head(x).astype(jnp.float32).reshape(x.shape[0], -1, len(ALPHABET))
             steps = LETTERS_PER_FRAME * batch.need("length")
