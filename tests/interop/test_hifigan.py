@@ -12,8 +12,8 @@ from v2s_jax.errors import V2SError
 from v2s_jax.interop.hifigan import load_hifigan, read, to_original
 from v2s_jax.interop.torch import hifigan as twin
 from v2s_jax.interop.torch import load as torch_load
+from v2s_jax.models.fold import fold
 from v2s_jax.models.folder import save_model
-from v2s_jax.models.weight_norm import fold
 
 GOLDEN = Path(__file__).parent / "goldens" / "hifigan_tiny"
 FILE = GOLDEN / "hifigan_tiny.pt"

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from v2s_jax.models.weight_norm import SpectralNormConv, WeightNormConv, WeightNormConvTranspose, fold
+from v2s_jax.models.fold import fold
+from v2s_jax.models.weight_norm import SpectralNormConv, WeightNormConv, WeightNormConvTranspose
 
 
 def test_first_weights_are_pytorchs():

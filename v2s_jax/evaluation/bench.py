@@ -4,13 +4,15 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 COPIES = 16  # clips of the stand-in data set
 TRAIN_STEPS = 20
-HELP = "speed figures on this machine: the loader beside reading mp4, a training step, synthesis"
+HELP = "speed figures on this machine: the loader, a training step, synthesis, every model beside PyTorch"
+
+Figures = Iterable[tuple[str, float]]  # by name, as they come
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="train", help="of the data set (%(default)s)")
     parser.add_argument("--clips", metavar="DIR", help="the video files it was made from; the demo clip if none")
     parser.add_argument("--model", metavar="M", help="for synthesis: a shipped name, a model folder or a workdir")
+    parser.add_argument("--parts", metavar="A,B", help="of models: which, all but the large ones if none is named")
     parser.add_argument("--seconds", type=float, default=5.0, help="spent on each figure (%(default)s)")
     parser.add_argument("--out", metavar="FILE", help="write the figures as JSON, too")
 
@@ -34,15 +37,16 @@ def run(args: argparse.Namespace) -> int:
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in args.subject or SUBJECTS:
-            figures[name] = SUBJECTS[name](args, Path(folder))
-            for figure, value in figures[name].items():
-                print(f"{name:10} {figure:42} {value:10.3f}", flush=True)
+            figures[name] = {}
+            for figure, value in SUBJECTS[name](args, Path(folder)):
+                figures[name][figure] = value
+                print(f"{name:10} {figure:52} {value:10.3f}", flush=True)
     if args.out:
         Path(args.out).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def bench_loader(args: argparse.Namespace, scratch: Path) -> dict[str, float]:
+def bench_loader(args: argparse.Namespace, scratch: Path) -> Figures:
     """Clips a second of one core, from shards and from mp4 files."""
     from v2s_jax.data.corpus import video_files
     from v2s_jax.data.throughput import measure
@@ -54,10 +58,10 @@ def bench_loader(args: argparse.Namespace, scratch: Path) -> dict[str, float]:
         "clips/s per core from shards": found.shards,
         "clips/s per core decoding video files": found.video,
         "ratio": found.ratio,
-    }
+    }.items()
 
 
-def bench_train(args: argparse.Namespace, scratch: Path) -> dict[str, float]:
+def bench_train(args: argparse.Namespace, scratch: Path) -> Figures:
     """Steps a second of a real run of the `tiny` svts on batches of 8, and the share of time it waits for data."""
     from v2s_jax.systems import svts
     from v2s_jax.training.defaults import default_config
@@ -71,10 +75,10 @@ def bench_train(args: argparse.Namespace, scratch: Path) -> dict[str, float]:
     train(config, scratch / "run")
     log = (scratch / "run" / "metrics.jsonl").read_text().splitlines()
     last = json.loads(log[-1])
-    return {"steps/s (8 clips each)": last["steps_per_second"], "share of time waiting for data": last["data_wait"]}
+    return [("steps/s (8 clips each)", last["steps_per_second"]), ("share of time waiting for data", last["data_wait"])]
 
 
-def bench_synthesis(args: argparse.Namespace, scratch: Path) -> dict[str, float]:
+def bench_synthesis(args: argparse.Namespace, scratch: Path) -> Figures:
     """Seconds of speech per second for one clip, stage by stage, after a warm-up."""
     del scratch
     from v2s_jax.constants import SAMPLE_RATE
@@ -92,7 +96,15 @@ def bench_synthesis(args: argparse.Namespace, scratch: Path) -> dict[str, float]
         runs += 1
     total = (time.perf_counter() - start) / runs
     figures = {f"seconds in {name}": value / runs for name, value in stages.items()}
-    return figures | {"seconds of speech": spoken, "real-time factor (below 1 is faster)": total / spoken}
+    figures |= {"seconds of speech": spoken, "real-time factor (below 1 is faster)": total / spoken}
+    return figures.items()
+
+
+def bench_models(args: argparse.Namespace, scratch: Path) -> Figures:
+    """Every model, forward and training, beside PyTorch."""
+    from v2s_jax.evaluation.bench_models import BY_DEFAULT, measure
+
+    return measure(args.parts.split(",") if args.parts else BY_DEFAULT, scratch, args.seconds)
 
 
 def data_set(args: argparse.Namespace, scratch: Path) -> Path:
@@ -124,8 +136,9 @@ def copies_of_demo_clip() -> Any:
     return Copies()
 
 
-SUBJECTS: dict[str, Callable[[Any, Path], dict[str, float]]] = {
+SUBJECTS: dict[str, Callable[[Any, Path], Figures]] = {
     "loader": bench_loader,
     "train": bench_train,
     "synthesis": bench_synthesis,
+    "models": bench_models,
 }

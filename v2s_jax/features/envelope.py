@@ -61,8 +61,8 @@ def _envelopes(mel: jax.Array, mask: jax.Array) -> Float[Array, "B M 15"]:
 
 
 def _segments(x: Float[Array, "B M K"] | Bool[Array, "B M K"]) -> Float[Array, "B S N K"] | Bool[Array, "B S N K"]:
-    starts = jnp.arange(0, max(x.shape[1] - SEGMENT + 1, 0), STRIDE)
-    return x[:, starts[:, None] + jnp.arange(SEGMENT)]
+    starts = np.arange(0, max(x.shape[1] - SEGMENT + 1, 0), STRIDE)
+    return x[:, starts[:, None] + np.arange(SEGMENT)]
 
 
 def _normalised(x: Float[Array, "B S N K"]) -> Float[Array, "B S N K"]:

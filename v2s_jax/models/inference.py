@@ -7,7 +7,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
-from v2s_jax.models.weight_norm import fold
+from v2s_jax.models.fold import fold
 
 
 def evaluation_mode(module: Any) -> Any:
@@ -46,12 +46,19 @@ class Inference:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns for these arguments."""
+        return self._run(*self._inputs(args, kwargs))
+
+    def flops(self, *args: Any, **kwargs: Any) -> float:
+        """Floating-point operations of such a call, by the compiler's count; 0 if it gives none."""
+        return float((self._run.lower(*self._inputs(args, kwargs)).cost_analysis() or {}).get("flops", 0.0))
+
+    def _inputs(self, args: Any, kwargs: Any) -> tuple[Any, list[Any], Any, tuple]:
         leaves, structure = jax.tree.flatten((args, kwargs))
         leaves = [leaf.item() if isinstance(leaf, np.generic) else leaf for leaf in leaves]
         arrays = [leaf if isinstance(leaf, jax.Array) else np.asarray(leaf) for leaf in leaves if _is_array(leaf)]
         # With its type, since True, 1 and 1.0 are equal and would share a program.
         fixed = tuple((jax.Array, None) if _is_array(leaf) else (type(leaf), leaf) for leaf in leaves)
-        return self._run(self._weights, arrays, structure, fixed)
+        return self._weights, arrays, structure, fixed
 
     def __getattr__(self, name: str) -> Any:
         """An attribute of the module."""

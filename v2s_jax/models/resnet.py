@@ -3,6 +3,8 @@
 Names follow AV-HuBERT's ResEncoder (frontend3D, trunk.layer1.0.conv1 ...), so that its weights map one to one.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -14,9 +16,30 @@ from v2s_jax.models import ops
 BLOCKS_PER_STAGE = 2
 
 
-def masked_batch_norm(width: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
+def masked_batch_norm(width: int, rngs: nnx.Rngs) -> Any:
     """Batch norm as PyTorch's (eps 1e-5, momentum 0.1 there is 0.9 here), statistics in float32."""
     return nnx.BatchNorm(width, momentum=0.9, epsilon=1e-5, use_fast_variance=False, dtype=jnp.float32, rngs=rngs)
+
+
+class Shift(nnx.Module):
+    """What is left of a batch norm when its scale is part of the kernel before it."""
+
+    def __init__(self, bias: Float[Array, "C"]):
+        self.bias = nnx.Param(bias)
+
+    def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"]) -> Float[Array, "N H W C"]:
+        """Adds a constant to each channel."""
+        del mask
+        return x + self.bias[...].astype(x.dtype)[None, None, None]
+
+
+def fold_norm(conv: "Conv", norm: Any) -> Shift:
+    """Multiplies a kernel by the norm's scale, by its running statistics; the shift is to take the norm's place."""
+    scale, bias, mean, var = (x[...] for x in (norm.scale, norm.bias, norm.mean, norm.var))
+    factor = scale * jax.lax.rsqrt(var + norm.epsilon)
+    kernel = conv.kernel[...]
+    conv.kernel[...] = kernel * factor.reshape((1,) * (kernel.ndim - 1) + (-1,))
+    return Shift(bias - mean * factor)
 
 
 class PReLU(nnx.Module):
@@ -58,7 +81,7 @@ class BasicBlock(nnx.Module):
 
     def __init__(self, width_in: int, width: int, stride: int, activation: str, rngs: nnx.Rngs):
         act = ACTIVATIONS[activation]
-        self.stride = stride
+        self.stride, self.folded = stride, False
         self.conv1, self.bn1, self.relu1 = (
             Conv((3, 3, width_in, width), rngs),
             masked_batch_norm(width, rngs),
@@ -70,6 +93,13 @@ class BasicBlock(nnx.Module):
         if self.shortcut:
             self.downsample_conv = Conv((1, 1, width_in, width), rngs)
             self.downsample_bn = masked_batch_norm(width, rngs)
+
+    def fold(self) -> None:
+        """Takes the norms into the kernels."""
+        self.bn1, self.bn2 = fold_norm(self.conv1, self.bn1), fold_norm(self.conv2, self.bn2)
+        if self.shortcut:
+            self.downsample_bn = fold_norm(self.downsample_conv, self.downsample_bn)
+        self.folded = True
 
     def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"]) -> Float[Array, "N h w O"]:
         """Frames where `mask` is False take no part in the norms' statistics."""
@@ -95,7 +125,7 @@ class ResNetFrontend(nnx.Module):
     """
 
     def __init__(self, widths: tuple[int, ...], activation: str, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.dtype = dtype
+        self.dtype, self.folded = dtype, False
         self.width = widths[-1]
         self.stem_conv = Conv((5, 7, 7, 1, widths[0]), rngs)
         self.stem_bn = masked_batch_norm(widths[0], rngs)
@@ -107,6 +137,10 @@ class ResNetFrontend(nnx.Module):
                 blocks.append(BasicBlock(width_in, width, stride, activation, rngs))
                 width_in = width
         self.trunk = nnx.List(blocks)
+
+    def fold(self) -> None:
+        """Takes the stem's norm into its kernel; the blocks do so themselves."""
+        self.stem_bn, self.folded = fold_norm(self.stem_conv, self.stem_bn), True
 
     def __call__(self, video: Float[Array, "B T H W"], mask: Bool[Array, "B T"]) -> Float[Array, "B T D"]:
         """Encodes every frame.

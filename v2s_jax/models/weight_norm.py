@@ -6,8 +6,6 @@ too, since the normal(0, 0.01) it draws is overwritten by the weight norm's hook
 """
 
 import math
-from collections.abc import Iterator
-from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +14,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from v2s_jax.models import ops1d
-
-Module = TypeVar("Module", bound=nnx.Module)
 
 
 class SpectralStat(nnx.Variable):
@@ -208,21 +204,3 @@ def _power_iteration(weight: jax.Array, u: jax.Array) -> tuple[jax.Array, jax.Ar
 
 def _unit(x: jax.Array) -> jax.Array:
     return x / jnp.maximum(jnp.sqrt(jnp.sum(x**2)), 1e-12)
-
-
-def fold(module: Module) -> Module:
-    """A copy of a module whose weight-normed kernels are computed once: for inference, no longer to be trained.
-
-    A module without any comes back itself.
-    """
-    return jax.jit(_fold)(module) if next(_unfolded(module), None) is not None else module
-
-
-def _unfolded(module: nnx.Module) -> Iterator[WeightNormed]:
-    return (part for _, part in nnx.iter_modules(module) if isinstance(part, WeightNormed) and not part.folded)
-
-
-def _fold(module: Module) -> Module:
-    for part in list(_unfolded(module)):
-        part.fold()
-    return module

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from v2s_jax.constants import MEL_PER_FRAME, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
+from v2s_jax.models.fold import fold
 from v2s_jax.synthesis.buckets import ladder, padded_faces, padded_mouths, rung
 from v2s_jax.systems.base import System
 
@@ -48,7 +49,7 @@ class Network:
         self.fields = system.fields
         self.rungs = ladder(window)
         self.batch_size = batch_size
-        graphdef, state = nnx.split(system)
+        graphdef, state = nnx.split(cast(System, fold(cast(nnx.Module, system))))
         self.weights = nnx.to_pure_dict(state)
         self._key = jax.random.key(seed)
         self._jitted = jax.jit(

@@ -15,11 +15,11 @@ from jaxtyping import Float
 from v2s_jax.constants import HOP_LENGTH, N_MELS, SAMPLE_RATE
 from v2s_jax.errors import V2SError
 from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR
+from v2s_jax.models.fold import fold
 from v2s_jax.models.folder import read_model
 from v2s_jax.models.hifigan import Generator
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.settings import section_of
-from v2s_jax.models.weight_norm import fold
 from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
 
 # Mel frames, from 0.5 s on: at most a third of what is computed is padding.

@@ -3,8 +3,8 @@
 Mouth frames go through a 3D-stem ResNet-18 and a conformer; a linear layer gives four mel frames for each video frame.
 The loss is L1 plus spectral convergence and, if it has a weight, that of spelling the text from the same features
 (connectionist temporal classification, Graves et al. 2006; from Kim et al. 2023, arXiv 2302.08841) and that of unlike
-envelopes (`features.envelope`): neither is part of SVTS. The paper's widths are from memory of it (27.3, 43.1 and 87.6 M parameters are what these sizes give); `tiny`,
-the loss weights and the choice of ReLU are ours.
+envelopes (`features/envelope.py`), neither of them part of SVTS. The paper's widths are from memory of it (27.3, 43.1
+and 87.6 M parameters are what these sizes give); `tiny`, the loss weights and the choice of ReLU are ours.
 """
 
 import jax
@@ -133,14 +133,15 @@ class SVTS(nnx.Module):
         """L1 on the scaled log-mel plus spectral convergence on the same mapped to [0, 1], where silence is 0."""
         x = self.encode(batch, rngs)
         predicted = self._mel(x)
-        target = jnp.asarray(scale_mel(log_mel_jax(batch.need("audio"))))
+        recorded = log_mel_jax(batch.need("audio"))
+        target = jnp.asarray(scale_mel(recorded))
         mask = frame_mask(MEL_PER_FRAME * batch.need("length"), target.shape[1])[..., None]
         l1 = jnp.sum(jnp.where(mask, jnp.abs(target - predicted), 0)) / jnp.maximum(mask.sum() * N_MELS, 1)
         convergence = spectral_convergence((target + 1) / 2, (predicted + 1) / 2, mask)
         loss = self.l1_weight * l1 + self.convergence_weight * convergence
         metrics = {"l1": l1, "spectral_convergence": convergence}
         if self.envelope_weight:
-            metrics["envelope"] = 1 - envelope_correlation(unscale_mel(target), unscale_mel(predicted), mask)
+            metrics["envelope"] = 1 - envelope_correlation(recorded, jnp.asarray(unscale_mel(predicted)), mask)
             loss = loss + self.envelope_weight * metrics["envelope"]
         if self.ctc_weight:
             logits = self.text_head(x).astype(jnp.float32).reshape(x.shape[0], -1, len(ALPHABET))

@@ -1,0 +1,26 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from v2s_jax.models.fold import fold
+from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.resnet import ResNetFrontend
+
+
+@pytest.mark.parametrize("activation", ["relu", "prelu"])
+def test_batch_norms_go_into_the_kernels(activation):
+    frontend = ResNetFrontend((3, 4, 4, 5), activation, jnp.float32, nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+    moved = jax.tree.map(lambda x: x + 0.2 * rng.uniform(0.1, 1, x.shape).astype(x.dtype), nnx.state(frontend))
+    nnx.update(frontend, moved)  # norms with scales, shifts and statistics of their own
+    module = evaluation_mode(frontend)
+    folded = fold(module)
+    video, mask = rng.standard_normal((2, 3, 24, 24), np.float32), np.arange(3)[None] < np.array([[3], [2]])
+    before, after = (np.asarray(m(jnp.asarray(video), jnp.asarray(mask))) for m in (module, folded))
+    np.testing.assert_allclose(after[mask], before[mask], rtol=1e-5, atol=1e-5 * np.abs(before).max())
+    kept = len(jax.tree.leaves(nnx.state(folded)))
+    norms = 1 + 2 * 8 + 3  # the stem's, the blocks', those of the shortcuts
+    assert len(jax.tree.leaves(nnx.state(module))) == kept + 3 * norms
+    assert fold(folded) is folded
