@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from v2s_jax.models import avhubert
 from v2s_jax.models.fold import fold
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.resnet import ResNetFrontend
+from v2s_jax.models.transformer import TransformerEncoder
 
 
 @pytest.mark.parametrize("activation", ["relu", "prelu"])
@@ -17,10 +19,22 @@ def test_batch_norms_go_into_the_kernels(activation):
     nnx.update(frontend, moved)  # norms with scales, shifts and statistics of their own
     module = evaluation_mode(frontend)
     folded = fold(module)
-    video, mask = rng.standard_normal((2, 3, 24, 24), np.float32), np.arange(3)[None] < np.array([[3], [2]])
+    video, mask = rng.standard_normal((2, 9, 24, 24), np.float32), np.arange(9)[None] < np.array([[9], [7]])
     before, after = (np.asarray(m(jnp.asarray(video), jnp.asarray(mask))) for m in (module, folded))
     np.testing.assert_allclose(after[mask], before[mask], rtol=1e-5, atol=1e-5 * np.abs(before).max())
     kept = len(jax.tree.leaves(nnx.state(folded)))
     norms = 1 + 2 * 8 + 3  # the stem's, the blocks', those of the shortcuts
     assert len(jax.tree.leaves(nnx.state(module))) == kept + 3 * norms
     assert fold(folded) is folded
+
+
+def test_layers_get_arrays_of_their_own():
+    config = avhubert.default_config("base").copy_and_resolve_references()
+    config.update(layers=3, width=8, heads=2, hidden=16, conv_pos=16, conv_pos_groups=2)
+    module = evaluation_mode(TransformerEncoder(config, jnp.float32, nnx.Rngs(0)))
+    folded = fold(module)
+    x, mask = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32), np.arange(5)[None] < np.array([[5], [3]])
+    for layer in (None, 2):
+        before, after = (np.asarray(m(jnp.asarray(x), jnp.asarray(mask), layer)) for m in (module, folded))
+        np.testing.assert_allclose(after[mask], before[mask], atol=1e-5)
+    assert len(folded.layers) == 3 and folded.layers[1].query.kernel.shape == (8, 8)

@@ -1,4 +1,4 @@
-"""What training keeps apart and inference need not: weight norms and batch norms go into the kernels beside them.
+"""Modules as inference wants them: weight norms and batch norms within the kernels beside them, layers unstacked.
 
 A module that can be folded has `folded`, whether it is, and `fold()`, which changes it.
 """
@@ -13,7 +13,7 @@ Module = TypeVar("Module", bound=nnx.Module)
 
 
 def fold(module: Module) -> Module:
-    """A copy of a module in evaluation mode whose norms are part of its kernels: no longer to be trained.
+    """A copy of a module in evaluation mode that computes the same, faster: no longer to be trained or saved.
 
     A module without any comes back itself.
     """

@@ -5,6 +5,7 @@ program is lowered, so a step compiled for a TPU from a CPU host gets the TPU's 
 """
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
+_SMALL = 3  # rows and columns of a picture with few inner pixels
 
 
 def _plain_conv3x3(x, kernel, stride):
@@ -25,8 +27,7 @@ def conv3x3(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C O"], stride:
     forward pass. Here a few neighbouring columns are taken as one long vector, which gives dense products whose block
     diagonals are summed: more arithmetic, but of the kind a CPU does at full speed.
 
-    A picture of 2x2, where each output reads every input, is one matrix product: half the taps of a window
-    with its padding, and XLA:CPU's convolution of such pictures is twenty times slower.
+    Where most of a small picture's taps fall beside it, a CPU leaves these out.
 
     Args:
         x: pictures, channels last.
@@ -36,17 +37,21 @@ def conv3x3(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C O"], stride:
     Returns:
         Pictures of ceil(H / stride) x ceil(W / stride).
     """
-    if x.shape[1:3] == (2, 2) and stride == 1:
-        return _conv_of_2x2(x, kernel)
+    if stride == 1 and max(x.shape[1:3]) <= _SMALL:
+        return lax.platform_dependent(x, kernel, cpu=_conv_by_taps, default=functools.partial(_plain_conv3x3, stride=1))
     return _conv3x3(x, kernel, stride)
 
 
-def _conv_of_2x2(x, kernel):
-    place = jnp.arange(2)
-    tap = place[:, None] - place[None, :] + 1  # of an input (row) in an output's window (column)
-    taps = kernel[tap[:, None, :, None], tap[None, :, None, :]]  # input row, column; output row, column; channels
-    dense = taps.transpose(0, 1, 4, 2, 3, 5).reshape(4 * x.shape[-1], -1)
-    return (x.reshape(len(x), -1) @ dense).reshape(len(x), 2, 2, -1)
+def _conv_by_taps(x, kernel):
+    """A matrix product for each tap, of the pixels that it finds inside: of 3x3 pictures 49 and not 81."""
+    size = x.shape[1:3]
+    total = jnp.zeros((*x.shape[:3], kernel.shape[-1]), x.dtype)
+    for tap in itertools.product(range(3), repeat=2):
+        read = [slice(max(0, t - 1), n + min(0, t - 1)) for t, n in zip(tap, size, strict=True)]
+        written = [(max(0, 1 - t), max(0, t - 1)) for t in tap]
+        product = x[:, read[0], read[1]] @ kernel[tap]
+        total = total + jnp.pad(product, ((0, 0), *written, (0, 0)))
+    return total
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -116,8 +121,8 @@ def stem_conv3d(
     return _stem_by_stacking(video, kernel, stride)
 
 
-def _stack_in_time(video, depth):
-    """Frames [B*T, H, W, D], channel d being the frame d - D//2 later."""
+def stack_in_time(video: Float[Array, "B T H W"], depth: int) -> Float[Array, "N H W D"]:
+    """Frames, of all rows one after the other, channel d being the frame d - D//2 later, zeros where there is none."""
     batch, frames, height, width = video.shape
     padded = jnp.pad(video, ((0, 0), (depth // 2, depth // 2), (0, 0), (0, 0)))
     stacked = jnp.stack([padded[:, i : i + frames] for i in range(depth)], axis=-1)
@@ -125,15 +130,22 @@ def _stack_in_time(video, depth):
 
 
 def _stem_by_stacking(video, kernel, stride):
-    depth, size, _, _, out = kernel.shape
-    y = lax.conv_general_dilated(
-        _stack_in_time(video, depth),
+    y = stem_conv_of_stacked(stack_in_time(video, kernel.shape[0]), kernel, stride)
+    return y.reshape(*video.shape[:2], *y.shape[1:])
+
+
+def stem_conv_of_stacked(
+    stacked: Float[Array, "N H W D"], kernel: Float[Array, "D K K 1 O"], stride: int = 2
+) -> Float[Array, "N h w O"]:
+    """`stem_conv3d` of what `stack_in_time` gave, or of any of its frames; gradients are slow on a CPU."""
+    size = kernel.shape[1]
+    return lax.conv_general_dilated(
+        stacked,
         kernel[:, :, :, 0].transpose(1, 2, 0, 3),
         (stride, stride),
         [(size // 2, size // 2)] * 2,
         dimension_numbers=_NHWC,
     )
-    return y.reshape(*video.shape[:2], *y.shape[1:3], out)
 
 
 def _stem_forward(video, kernel, stride):
@@ -160,7 +172,7 @@ def _stem_weight_gradient_plain(video, dy, shape, stride):
 def _stem_weight_gradient_by_columns(video, dy, shape, stride):
     depth, size, _, _, out = shape
     gradient = _weight_gradient_by_columns(
-        _stack_in_time(video, depth), dy.reshape(-1, *dy.shape[2:]), size, stride, chunk=11
+        stack_in_time(video, depth), dy.reshape(-1, *dy.shape[2:]), size, stride, chunk=11
     )
     return gradient.transpose(2, 0, 1, 3)[:, :, :, None]
 

@@ -6,11 +6,13 @@ platform is chosen when the program is lowered. Kernels are (taps, channels in, 
 
 import functools
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 _NWC = ("NWC", "WIO", "NWC")
+_STRETCH = 16  # taps
 
 
 def conv1d(
@@ -23,7 +25,8 @@ def conv1d(
 ) -> Float[Array, "B t O"]:
     """Convolution over time, as PyTorch's Conv1d without its bias.
 
-    XLA:CPU computes the gradients of a grouped convolution ten times slower than those of the groups one by one.
+    XLA:CPU computes the gradients of a grouped convolution ten times slower than those of the groups one by one, and
+    those of a kernel of many taps slower still.
 
     Args:
         x: input.
@@ -38,12 +41,7 @@ def conv1d(
     """
     if groups == 1:
         return _plain(x, kernel, stride, padding, dilation, 1)
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(_group_by_group, stride=stride, padding=padding, dilation=dilation, groups=groups),
-        default=functools.partial(_plain, stride=stride, padding=padding, dilation=dilation, groups=groups),
-    )
+    return _grouped(x, kernel, stride, padding, dilation, groups)
 
 
 def _plain(x, kernel, stride, padding, dilation, groups):
@@ -58,10 +56,48 @@ def _plain(x, kernel, stride, padding, dilation, groups):
     )
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _grouped(x, kernel, stride, padding, dilation, groups):
+    return _plain(x, kernel, stride, padding, dilation, groups)
+
+
+def _grouped_forward(x, kernel, stride, padding, dilation, groups):
+    return _plain(x, kernel, stride, padding, dilation, groups), (x, kernel)
+
+
+def _grouped_backward(stride, padding, dilation, groups, residuals, dy):
+    def gradients_through(form):
+        return lambda x, kernel, dy: jax.vjp(lambda x, k: form(x, k, stride, padding, dilation, groups), x, kernel)[1](
+            dy
+        )
+
+    many_taps = stride == dilation == 1 and residuals[1].shape[0] % _STRETCH == 0
+    form = _stretch_by_stretch if many_taps else _group_by_group
+    return lax.platform_dependent(*residuals, dy, cpu=gradients_through(form), default=gradients_through(_plain))
+
+
+_grouped.defvjp(_grouped_forward, _grouped_backward)
+
+
 def _group_by_group(x, kernel, stride, padding, dilation, groups):
     inputs, kernels = jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1)
     parts = [_plain(part, own, stride, padding, dilation, 1) for part, own in zip(inputs, kernels, strict=True)]
     return jnp.concatenate(parts, axis=-1)
+
+
+def _stretch_by_stretch(x, kernel, stride, padding, dilation, groups):
+    """For kernels of many taps: one product a group of windows of a few taps with all stretches of the kernel."""
+    batch, steps, _ = x.shape
+    taps, width, out = kernel.shape
+    stretches, length = taps // _STRETCH, steps + 2 * padding - taps + 1
+    padded = jnp.pad(x, ((0, 0), (padding, padding), (0, 0))).reshape(batch, -1, groups, width).transpose(2, 0, 1, 3)
+    count = padded.shape[2] - _STRETCH + 1
+    windows = jnp.concatenate([padded[:, :, tap : tap + count] for tap in range(_STRETCH)], axis=-1)
+    kernels = kernel.reshape(stretches, _STRETCH, width, groups, -1).transpose(3, 1, 2, 0, 4)
+    products = windows.reshape(groups, batch * count, -1) @ kernels.reshape(groups, _STRETCH * width, -1)
+    products = products.reshape(groups, batch, count, stretches, -1)
+    total = sum(products[:, :, _STRETCH * n : _STRETCH * n + length, n] for n in range(stretches))
+    return total.transpose(1, 2, 0, 3).reshape(batch, length, out)
 
 
 def transposed_length(length: int | Array, taps: int, stride: int, padding: int) -> int | Array:

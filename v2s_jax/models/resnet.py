@@ -3,17 +3,20 @@
 Names follow AV-HuBERT's ResEncoder (frontend3D, trunk.layer1.0.conv1 ...), so that its weights map one to one.
 """
 
+import os
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from v2s_jax.models import ops
 
 BLOCKS_PER_STAGE = 2
+LEAST_PART, USUAL_PART, MOST_PARTS = 8, 40, 16  # frames at a time on a CPU, and how many times
 
 
 def masked_batch_norm(width: int, rngs: nnx.Rngs) -> Any:
@@ -27,7 +30,7 @@ class Shift(nnx.Module):
     def __init__(self, bias: Float[Array, "C"]):
         self.bias = nnx.Param(bias)
 
-    def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"]) -> Float[Array, "N H W C"]:
+    def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"] | None) -> Float[Array, "N H W C"]:
         """Adds a constant to each channel."""
         del mask
         return x + self.bias[...].astype(x.dtype)[None, None, None]
@@ -36,7 +39,7 @@ class Shift(nnx.Module):
 def fold_norm(conv: "Conv", norm: Any) -> Shift:
     """Multiplies a kernel by the norm's scale, by its running statistics; the shift is to take the norm's place."""
     scale, bias, mean, var = (x[...] for x in (norm.scale, norm.bias, norm.mean, norm.var))
-    factor = scale * jax.lax.rsqrt(var + norm.epsilon)
+    factor = scale * lax.rsqrt(var + norm.epsilon)
     kernel = conv.kernel[...]
     conv.kernel[...] = kernel * factor.reshape((1,) * (kernel.ndim - 1) + (-1,))
     return Shift(bias - mean * factor)
@@ -101,7 +104,7 @@ class BasicBlock(nnx.Module):
             self.downsample_bn = fold_norm(self.downsample_conv, self.downsample_bn)
         self.folded = True
 
-    def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"]) -> Float[Array, "N h w O"]:
+    def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"] | None) -> Float[Array, "N h w O"]:
         """Frames where `mask` is False take no part in the norms' statistics."""
         dtype = x.dtype
         residual = x
@@ -154,11 +157,28 @@ class ResNetFrontend(nnx.Module):
         """
         batch, frames = mask.shape
         video = jnp.where(mask[:, :, None, None], video, 0).astype(self.dtype)
-        x = ops.stem_conv3d(video, self.stem_conv.kernel[...].astype(self.dtype))
-        x = x.reshape(batch * frames, *x.shape[2:])
-        valid = mask.reshape(-1, 1, 1, 1)
+        kernel = self.stem_conv.kernel[...].astype(self.dtype)
+        if self.folded:
+            pictures = ops.stack_in_time(video, len(kernel))
+            x = lax.platform_dependent(pictures, kernel, cpu=self._in_parts, default=self._of_pictures)
+        else:
+            x = ops.stem_conv3d(video, kernel)
+            x = self._trunk(x.reshape(batch * frames, *x.shape[2:]), mask.reshape(-1, 1, 1, 1))
+        return x.reshape(batch, frames, -1)
+
+    def _trunk(self, x: Float[Array, "N H W C"], valid: Bool[Array, "N 1 1 1"] | None) -> Float[Array, "N D"]:
         x = self.stem_relu(self.stem_bn(x, mask=valid).astype(self.dtype))
         x = ops.max_pool3x3(x)
         for block in self.trunk:
             x = block(x, valid)
-        return x.mean((1, 2)).reshape(batch, frames, -1)
+        return x.mean((1, 2))
+
+    def _of_pictures(self, pictures: Float[Array, "N H W D"], kernel: Float[Array, "D K K 1 O"]) -> Float[Array, "N D"]:
+        return self._trunk(ops.stem_conv_of_stacked(pictures, kernel), None)
+
+    def _in_parts(self, pictures: Float[Array, "N H W D"], kernel: Float[Array, "D K K 1 O"]) -> Float[Array, "N D"]:
+        """A few frames at a time: XLA:CPU runs a convolution of few channels on one core, but several at once."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        size = max(LEAST_PART, min(USUAL_PART, -(-len(pictures) // (2 * cores))), -(-len(pictures) // MOST_PARTS))
+        parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]
+        return jnp.concatenate([self._of_pictures(part, kernel) for part in parts])

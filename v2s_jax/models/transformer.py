@@ -131,12 +131,16 @@ class TransformerEncoder(nnx.Module):
             raise ValueError(
                 f"width {config.width} is no multiple of {config.heads} heads and {config.conv_pos_groups} groups"
             )
-        self.dtype, self.depth = dtype, config.layers
+        self.dtype, self.depth, self.folded = dtype, config.layers, False
         self.norm_first, self.scan, self.remat = config.norm_first, config.scan, config.remat
         self.pos_conv = PositionalConv(config.width, config.conv_pos, config.conv_pos_groups, dtype, rngs)
         self.norm = layer_norm(config.width, rngs)
         self.dropout, self.layerdrop = nnx.Dropout(config.dropout), nnx.Dropout(config.layerdrop)
-        self.layers = nnx.vmap(lambda rngs: Layer(config, dtype, rngs))(rngs.split(config.layers))
+        self.layers: Any = nnx.vmap(lambda rngs: Layer(config, dtype, rngs))(rngs.split(config.layers))
+
+    def fold(self) -> None:
+        """Gives every layer its own arrays: a scan copies each layer's before it can use them."""
+        self.layers, self.folded = nnx.List(_unstacked(self.layers, self.depth)), True
 
     def __call__(
         self,
@@ -195,14 +199,20 @@ class TransformerEncoder(nnx.Module):
 
         if self.remat:
             step = jax.checkpoint(step, prevent_cse=not self.scan)
-        scan = lax.scan if self.scan else _loop
-        return scan(step, x, jax.tree.map(lambda leaf: leaf[:count], (self.layers, keys, keep)))
+        if self.folded:
+            return _loop(step, x, [(layer, None, None) for layer in list(self.layers)[:count]])
+        inputs = jax.tree.map(lambda leaf: leaf[:count], (self.layers, keys, keep))
+        return lax.scan(step, x, inputs) if self.scan else _loop(step, x, _unstacked(inputs, count))
 
 
-def _loop(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any) -> tuple[Any, Any]:
-    """`lax.scan` as a Python loop."""
+def _unstacked(tree: Any, count: int) -> list[Any]:
+    return [jax.tree.map(lambda leaf, index=index: leaf[index], tree) for index in range(count)]
+
+
+def _loop(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: list[Any]) -> tuple[Any, Any]:
+    """`lax.scan` as a Python loop over a list."""
     outputs = []
-    for index in range(len(jax.tree.leaves(inputs)[0])):
-        carry, output = step(carry, jax.tree.map(lambda leaf, i=index: leaf[i], inputs))
+    for given in inputs:
+        carry, output = step(carry, given)
         outputs.append(output)
     return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
