@@ -116,7 +116,7 @@ def measure(names: list[str], scratch: Path, seconds: float) -> Iterator[tuple[s
         module: Any = jax.jit(lambda build=build, config=config: build(config, nnx.Rngs(0)))()
         twin = _twin(case, config, module, scratch / name) if has_torch() else None
         yield from _forward(name, Inference(module, config), twin, rate, seconds)
-        yield from _training(name, module, twin, rate, seconds)
+        yield from _training(name, module, twin, scratch, rate, seconds)
 
 
 def _forward(name: str, ours: Inference, twin: Any, rate: float, seconds: float) -> Iterator[tuple[str, float]]:
@@ -127,11 +127,11 @@ def _forward(name: str, ours: Inference, twin: Any, rate: float, seconds: float)
         yield from _figures(f"{name} forward, batch {rows}", call, theirs, ours.flops(*own), rate, seconds)
 
 
-def _training(name: str, module: Any, twin: Any, rate: float, seconds: float) -> Iterator[tuple[str, float]]:
-    theirs = None
+def _training(
+    name: str, module: Any, twin: Any, scratch: Path, rate: float, seconds: float
+) -> Iterator[tuple[str, float]]:
     if name in GANS:
-        step, flops = gan_step(GANS[name])
-        theirs = twin.gan_step(gan_config(GANS[name]), gan_wave()) if twin else None
+        step, theirs, flops = gan_steps(GANS[name], scratch / f"{name}-gan")
     else:
         own, foreign = CASES[name].inputs(TRAINING_ROWS, np.random.default_rng(0))
         step, flops = training_step(module, own)
@@ -185,8 +185,8 @@ def gan_config(size: str) -> ConfigDict:
     config = default_config()
     config.system = hifigan_system.default_config(size)
     config.ema.decay = 0.0
-    config.optimizer.clip_norm = 0.0
-    config.optimizer.weight_decay = 0.0
+    config.optimizer.update({"clip_norm": 0.0, "weight_decay": 0.0, "b2": 0.999})  # the rest as PyTorch's AdamW has it
+    config.optimizer.update({"learning_rate": LEARNING_RATE, "schedule": "constant"})
     return config
 
 
@@ -195,10 +195,14 @@ def gan_wave() -> np.ndarray:
     return 0.1 * np.random.default_rng(0).standard_normal((GAN_ROWS, 640 * GAN_FRAMES), np.float32)
 
 
-def gan_step(size: str) -> tuple[Call, float]:
-    """The jitted step of both players of a hifigan system as `v2s-jax train` runs it; and its FLOPs."""
+def gan_steps(size: str, folder: Path) -> tuple[Call, Call | None, float]:
+    """Steps of both players of a hifigan system, ours as `v2s-jax train` makes them and theirs; and FLOPs of ours.
+
+    Both begin with the same weights, which go to theirs through the folder.
+    """
     config = gan_config(size)
-    batch = Batch(length=np.full(GAN_ROWS, GAN_FRAMES, np.int32), audio=gan_wave())
+    wave = gan_wave()
+    batch = Batch(length=np.full(GAN_ROWS, GAN_FRAMES, np.int32), audio=wave)
     abstract: Any = nnx.eval_shape(lambda: systems.build(config.system, nnx.Rngs(0)))
     players = make_players(abstract, abstract.stages()["gan"], config)
 
@@ -206,6 +210,12 @@ def gan_step(size: str) -> tuple[Call, float]:
         return create_state(systems.build(config.system, nnx.Rngs(key)), players, config.ema.decay, key)
 
     state = jax.jit(first)(jax.random.key(0))
+    theirs = None
+    if has_torch():
+        from v2s_jax.evaluation.bench_torch import gan_step
+
+        write_folder(folder, {"system": config.system.to_dict()}, state["params"], state["stats"], "", "float32")
+        theirs = gan_step(folder, config, wave)
     step = make_train_step(abstract, players, config.ema.decay)
     program = jax.jit(step, donate_argnums=0).lower(state, batch).compile()
 
@@ -214,7 +224,7 @@ def gan_step(size: str) -> tuple[Call, float]:
         state, metrics = program(state, batch)
         return metrics["loss/generator"]
 
-    return run, _flops(program)
+    return run, theirs, _flops(program)
 
 
 def _flops(program: Any) -> float:

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from v2s_jax.constants import HOP_LENGTH, N_FFT
 from v2s_jax.features.mel import mel_filters
 from v2s_jax.interop.torch import load
-from v2s_jax.interop.torch.hifigan import HiFiGAN
 
 _LEARNING_RATE = 1e-4
 
@@ -52,35 +51,38 @@ class Twin:
 
         return run
 
-    def gan_step(self, config: ConfigDict, wave: np.ndarray) -> Any:
-        """A call that trains a generator and its critics for a step each, as the hifigan system does."""
-        system = HiFiGAN(config.system.to_dict()).train()
-        real = torch.from_numpy(wave)
-        log_mel = _LogMel()
-        generator = torch.optim.AdamW(system.generator.parameters(), _LEARNING_RATE)
-        critic = torch.optim.AdamW([*system.mpd.parameters(), *system.msd.parameters()], _LEARNING_RATE)
 
-        def run():
-            mel = log_mel(real)
-            fake = system.generator(mel)[:, 0, : real.shape[1]]
-            critic.zero_grad()
-            verdicts = [(_judge(system, wave), want) for wave, want in ((real, 1.0), (fake.detach(), 0.0))]
-            sum((want - verdict).square().mean() for found, want in verdicts for verdict, _ in found).backward()
-            critic.step()
-            generator.zero_grad()
-            loss = config.system.mel_weight * (log_mel(fake) - mel).abs().mean()
-            for (_, reals), (verdict, fakes) in zip(_judge(system, real), _judge(system, fake), strict=True):
-                pairs = zip(reals, fakes, strict=True)
-                loss = loss + config.system.feature_weight * sum((r.detach() - f).abs().mean() for r, f in pairs)
-                loss = loss + (1 - verdict).square().mean()
-            loss.backward()
-            generator.step()
-            return loss.item()
+def gan_step(folder: Path, config: ConfigDict, wave: np.ndarray) -> Any:
+    """A call that trains an exported generator and its critics for a step each, as the hifigan system does."""
+    system: Any = load(folder).train()
+    real = torch.from_numpy(wave)
+    log_mel = _LogMel()
+    critics = [*system.mpd.parameters(), *system.msd.parameters()]
+    generator, critic = (
+        torch.optim.AdamW(own, _LEARNING_RATE, weight_decay=0.0) for own in (system.generator.parameters(), critics)
+    )
 
-        return run
+    def run():
+        mel = log_mel(real)
+        fake = system.generator(mel)[:, 0, : real.shape[1]]
+        critic.zero_grad()
+        verdicts = [(_judge(system, wave), want) for wave, want in ((real, 1.0), (fake.detach(), 0.0))]
+        sum((want - verdict).square().mean() for found, want in verdicts for verdict, _ in found).backward()
+        critic.step()
+        generator.zero_grad()
+        loss = config.system.mel_weight * (log_mel(fake) - mel).abs().mean()
+        for (_, reals), (verdict, fakes) in zip(_judge(system, real), _judge(system, fake), strict=True):
+            pairs = zip(reals, fakes, strict=True)
+            loss = loss + config.system.feature_weight * sum((r.detach() - f).abs().mean() for r, f in pairs)
+            loss = loss + (1 - verdict).square().mean()
+        loss.backward()
+        generator.step()
+        return loss.item()
+
+    return run
 
 
-def _judge(system: HiFiGAN, wave: torch.Tensor) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
+def _judge(system: Any, wave: torch.Tensor) -> list[tuple[torch.Tensor, list[torch.Tensor]]]:
     return [*system.mpd(wave[:, None]), *system.msd(wave[:, None])]
 
 

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _, *states = nnx.split(found.module, nnx.Param, ...)
         params, stats = map(nnx.to_pure_dict, states)
-        card = given or found.card or model_card(name, found.config, count)
+        card = given or found.card or model_card(name, found.config, count, speaks=found.module.kind == "mel")
         save_pretrained(args.out, found.config, params, stats, card, args.dtype)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")
@@ -128,13 +128,14 @@ def parts_of(config: ConfigDict) -> list[str]:
     return sorted(name for name, section in sections if section.get("name") in MODELS)
 
 
-def model_card(name: str, config: ConfigDict, count: int) -> str:
+def model_card(name: str, config: ConfigDict, count: int, speaks: bool) -> str:
     """What is known of a system from its config alone, as Markdown; figures and licence are for its maker to add.
 
     Args:
         name: of the model.
         config: the experiment it comes from.
         count: how many parameters it has.
+        speaks: whether it turns video into speech; other systems train parts.
     """
     train, data = config.get("train", {}), config.get("data", {})
     facts = {
@@ -147,12 +148,21 @@ def model_card(name: str, config: ConfigDict, count: int) -> str:
         "exported with": f"v2s_jax {v2s_jax.__version__}",
     }
     rows = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    purpose = (
+        "A video-to-speech model: silent video of a talking face in, speech out."
+        if speaks
+        else "A trained part of such models."
+    )
+    use = (
+        f"v2s-jax synthesize CLIP --model {name} --out DIR" if speaks else f"v2s-jax export --model {name} --part PART"
+    )
+    warning = (
+        " Speech made from pictures alone is a guess: do not take it as evidence of what somebody said, and do not use "
+        "it on people who have not agreed to it."
+    )
     return (
-        f"# {name}\n\nA video-to-speech model: silent video of a talking face in, speech out.\n\n"
-        f"| | |\n|---|---|\n{rows}\n\n"
-        f"```\nv2s-jax synthesize CLIP --model {name} --out DIR\n```\n\n"
-        "The whole experiment is in `config.json`. Speech made from pictures alone is a guess: do not take it as "
-        "evidence of what somebody said, and do not use it on people who have not agreed to it.\n"
+        f"# {name}\n\n{purpose}\n\n| | |\n|---|---|\n{rows}\n\n```\n{use}\n```\n\n"
+        f"The whole experiment is in `config.json`.{warning * speaks}\n"
     )
 
 

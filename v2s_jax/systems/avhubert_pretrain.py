@@ -57,6 +57,7 @@ class AVHuBERTPretrain(nnx.Module):
         encoder = config.encoder
         if not (encoder.num_classes and encoder.final_proj) or encoder.masking == "none":
             raise ValueError("system.encoder needs masking, num_classes and final_proj to be trained")
+        self.clusters = encoder.num_classes
         self.hidden_weight, self.shown_weight = config.hidden_weight, config.shown_weight
         self.penalty_weight = config.penalty_weight
         self.encoder = avhubert.AVHuBERT(encoder, rngs=rngs, dtype=dtype)

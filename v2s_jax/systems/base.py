@@ -21,6 +21,7 @@ class System(Protocol):
         fields: names of the `Batch` fields that it reads, besides `length`.
         kind: what `synthesize` returns; systems that make no speech are validated by their losses alone.
         utterances: if it is there and more than 1, so many neighbouring rows of a batch are of one speaker.
+        clusters: if it is there, how many kinds of `units` it can tell apart.
         free: if it is there, for a part by its attribute the settings in which it may differ from the one that training
             begins with (see `training/initial.py`).
         anew: if it is there, a regex of the weights that begin anew where that part has none of their shape.

@@ -11,11 +11,11 @@ import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
-from v2s_jax.data.augment import Augment
-from v2s_jax.data.loader import Loader, LoaderConfig
+from v2s_jax.data.loader import Loader
 from v2s_jax.errors import V2SError
 from v2s_jax.systems.registry import build
 from v2s_jax.training import checkpoint, mesh, validate
+from v2s_jax.training.batches import open_loader
 from v2s_jax.training.ema import evaluation_params
 from v2s_jax.training.feed import Prefetch
 from v2s_jax.training.initial import start_from
@@ -68,13 +68,6 @@ def make_workdir(workdir: str | os.PathLike) -> None:
         probe.unlink()
     except OSError as error:
         raise V2SError(f"The workdir {workdir} cannot be written to ({error.strerror}): choose another one.") from error
-
-
-def open_loader(config: ConfigDict, split: str, system: Any) -> Loader:
-    """The loader of one split with the batch fields that the system reads, in rows grouped as it wants them."""
-    settings = {name: value for name, value in config.data.items() if name not in ("path", "augment")}
-    loader_config = LoaderConfig(augment=Augment(**config.data.augment), **settings)
-    return Loader(config.data.path, split, loader_config, config.seed, system.fields, getattr(system, "utterances", 1))
 
 
 class Run:
