@@ -7,6 +7,8 @@ envelopes (`features/envelope.py`), neither of them part of SVTS. The paper's wi
 and 87.6 M parameters are what these sizes give); `tiny`, the loss weights and the choice of ReLU are ours.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -22,6 +24,7 @@ from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
 from v2s_jax.features.text import ALPHABET
 from v2s_jax.models.conformer import Conformer
 from v2s_jax.models.resnet import ResNetFrontend
+from v2s_jax.models.tempo import VaryTempo
 from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
 
 SIZES = {
@@ -46,6 +49,7 @@ def default_config(size: str = "S") -> ConfigDict:
             convergence_weight=1.0,
             ctc_weight=0.0,
             envelope_weight=0.0,
+            tempo=(1.0, 1.0),  # least and most speed at which clips are played in training
             **SIZES[size],
         )
     )
@@ -89,6 +93,7 @@ class SVTS(nnx.Module):
             raise ValueError(f"system.crop is {config.crop}: expected a multiple of 4 up to {CROP_SIZE}")
         self.crop = config.crop
         self.uses_speaker = config.speaker_embedding
+        self.vary = VaryTempo(tuple(config.tempo))
         optional = {"speaker_embedding": self.uses_speaker, "characters": self.ctc_weight > 0}
         self.fields = frozenset({"mouth", "audio"} | {name for name, used in optional.items() if used})
         self.frontend = ResNetFrontend(tuple(config.resnet), config.activation, dtype, rngs)
@@ -131,9 +136,11 @@ class SVTS(nnx.Module):
 
     def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[Float[Array, ""], Metrics]:
         """L1 on the scaled log-mel plus spectral convergence on the same mapped to [0, 1], where silence is 0."""
+        recorded = log_mel_jax(batch.need("audio"))
+        mouth, recorded, length = self.vary(batch.need("mouth"), recorded, batch.need("length"), rngs)
+        batch = dataclasses.replace(batch, mouth=mouth, length=length)
         x = self.encode(batch, rngs)
         predicted = self._mel(x)
-        recorded = log_mel_jax(batch.need("audio"))
         target = jnp.asarray(scale_mel(recorded))
         mask = frame_mask(MEL_PER_FRAME * batch.need("length"), target.shape[1])[..., None]
         l1 = jnp.sum(jnp.where(mask, jnp.abs(target - predicted), 0)) / jnp.maximum(mask.sum() * N_MELS, 1)
