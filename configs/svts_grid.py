@@ -16,6 +16,10 @@ def get_config():
     config.system.resnet = (16, 32, 64, 128)
     config.system.hidden = 1024
     config.system.crop = 56  # mouth and jaw, at four tenths of the cost of the whole crop
+    config.system.ctc_weight = 0.1  # text and envelopes, beside the paper's loss: 40 minutes of speech are few
+    config.system.envelope_weight = 0.5
+    config.system.tempo = (0.87, 1.15)
+    config.system.dropout = 0.15
 
     config.data.path = "data/grid_s1"
     config.data.batch_size = 4
@@ -25,7 +29,8 @@ def get_config():
 
     config.optimizer.learning_rate = 8e-4
     config.optimizer.warmup_steps = 200
-    config.ema.decay = 0.995
+    config.optimizer.weight_decay = 0.03
+    config.ema.decay = 0.998
 
     config.train.steps = 12000
     config.train.patience = 2400

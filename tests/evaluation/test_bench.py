@@ -40,6 +40,7 @@ def test_models_beside_pytorch(tiny, tmp_path, capsys):
     assert run("models", "--parts", "speaker,hifigan", "--seconds", 0.01, "--out", tmp_path / "figures.json") == 0
     figures = json.loads((tmp_path / "figures.json").read_text())["models"]
     for name in ("speaker", "hifigan"):
+        assert figures[f"{name} forward: largest difference to torch"] < 1e-5
         for work in ("forward, batch 1", "forward, batch 8", "training step"):
             ours, theirs = (figures[f"{name} {work}: seconds{end}"] for end in ("", " in torch"))
             assert ours > 0 and theirs > 0

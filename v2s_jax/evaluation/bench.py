@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             figures[name] = {}
             for figure, value in SUBJECTS[name](args, Path(folder)):
                 figures[name][figure] = value
-                print(f"{name:10} {figure:52} {value:10.3f}", flush=True)
+                print(f"{name:10} {figure:52} {value:10.4g}", flush=True)
     if args.out:
         Path(args.out).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0

@@ -124,6 +124,9 @@ def _forward(name: str, ours: Inference, twin: Any, rate: float, seconds: float)
         own, foreign = CASES[name].inputs(rows, np.random.default_rng(0))
         theirs = twin.forward(foreign) if twin else None
         call = functools.partial(ours, *own)
+        if theirs and rows == 1:
+            difference = np.abs(np.squeeze(call()) - np.squeeze(theirs())).max()
+            yield f"{name} forward: largest difference to torch", float(difference)
         yield from _figures(f"{name} forward, batch {rows}", call, theirs, ours.flops(*own), rate, seconds)
 
 
