@@ -75,7 +75,7 @@ def independent(predictions: Float[Array, "C B *D"], scales: Float[Array, "C-1"]
 def classifier_free(
     denoiser: Callable[[jax.Array, jax.Array, Any], jax.Array],
     conditions: Any,
-    scales: Float[Array, "C-1"],
+    scales: Float[Array, "K"],
     combine: Callable[[jax.Array, jax.Array], jax.Array] = nested,
 ) -> Denoiser:
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), all branches in one batch of C times B rows.

@@ -122,7 +122,10 @@ def sample(
 
 
 def velocity_field(denoiser: Denoiser, path: GaussianPath, kind: str) -> Denoiser:
-    """dx/dt of the probability-flow ODE as a function of (x [B, *D], t []), for `dormand_prince.integrate`."""
+    """dx/dt of the probability-flow ODE as a function of (x [B, *D], t []), for `dormand_prince.integrate`.
+
+    Where sigma is 0 only the kind `velocity` has one.
+    """
 
     def field(x: jax.Array, t: jax.Array) -> jax.Array:
         return velocity(path, _estimate(denoiser, path, kind, x, t), t)
@@ -148,7 +151,10 @@ def _evaluator(
             data = guidance.correct(lambda x: _estimate(denoiser, path, kind, x, t).data, x, t, scale)
             return with_data(data, x, t)
 
+        # Else XLA would fuse an unguided network with the solver, and rounding would differ from a guided sampler's.
+        x, t = jax.lax.optimization_barrier((x, t))
         estimate = plain() if guidance is None else jax.lax.cond(guidance.active(step), guided, plain)
+        estimate = jax.lax.optimization_barrier(estimate)
         return estimate if clip is None else with_data(jnp.clip(estimate.data, -clip, clip), x, t)
 
     return evaluate
