@@ -1,5 +1,3 @@
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -40,22 +38,23 @@ def test_grids_by_hand():
     np.testing.assert_allclose(quadratic(VPSDE(), 4, 4), [1, 0.5625, 0.25, 0.0625, 0])
     np.testing.assert_allclose(sway(FLOW, 3, 3), 1 - np.cos(np.pi / 6 * np.arange(4)), atol=1e-6)
     np.testing.assert_allclose(sway(FLOW, 3, 3, coefficient=0.0), uniform(FLOW, 3, 3), atol=1e-6)
+    assert float(sway(FLOW, 3, 3, coefficient=1.75)[3]) == 1
     np.testing.assert_allclose(shifted(FLOW, 2, 2, shift=3.0), [0, 0.25, 1], atol=1e-6)  # 3 * .5 / (1 + 2 * .5) left
     np.testing.assert_allclose(shifted(VPSDE(), 2, 2, shift=3.0), [1, 0.75, 0], atol=1e-6)
 
 
 def test_log_snr_is_in_equal_steps_up_to_the_margin():
     for path in (VPSDE(), Cosine()):
-        t = log_snr(path, 8, 8, margin=0.01)
+        t = jax.jit(lambda path=path: log_snr(path, 8, 8, margin=0.01))()
         assert float(t[7]) == pytest.approx(0.01, abs=1e-5)
-        steps = np.diff(path.log_snr(t[:8]))
+        steps = np.diff(jax.jit(path.log_snr)(t[:8]))
         np.testing.assert_allclose(steps, steps.mean(), rtol=2e-3)
 
 
 def test_karras_is_in_equal_steps_of_a_root():
     process = VPSDE()
     for rho in (7.0, 3.0):
-        t = functools.partial(karras, rho=rho)(process, 6, 6)
-        roots = np.asarray(process.sigma(t[:6]) / process.alpha(t[:6])) ** (1 / rho)
+        t = jax.jit(lambda rho=rho: karras(process, 6, 6, rho))()
+        roots = np.exp(-np.asarray(jax.jit(process.log_snr)(t[:6])) / (2 * rho))
         np.testing.assert_allclose(np.diff(roots), np.diff(roots).mean(), rtol=5e-3)
         assert float(t[5]) == pytest.approx(1e-3, abs=1e-5)

@@ -68,6 +68,15 @@ def test_a_solver_that_draws_noise_needs_some(name):
         sample(lambda x, t: x, x, jnp.array([1.0, 0.0]), 1, path=PROCESS, kind="x_0", solver=build(name))
 
 
+def test_steps_beyond_the_grid_are_refused():
+    x, times = jnp.zeros((1, 1)), jnp.array([1.0, 0.5, 0.0])
+    run = functools.partial(sample, lambda x, t: x, x, times, path=PROCESS, kind="x_0", solver=build("ddim"))
+    with pytest.raises(ValueError, match="3 steps need 4 times: there are 3"):
+        run(3)
+    with pytest.raises(ValueError, match="guidance.steps has 3 entries: the grid has 2 steps"):
+        run(2, guidance=Guidance(lambda denoise, x, t, scale: denoise(x), 1.0, jnp.ones(3, bool)))
+
+
 def test_one_evaluation_is_the_network_s_own_estimate():
     x, times = jnp.array([[0.3], [-1.0]]), jnp.array([1.0, 0.0])
 

@@ -37,7 +37,8 @@ def sway(path: GaussianPath, steps: Steps, size: int, coefficient: float = -1.0)
         coefficient: in [-1, 2 / (pi - 2)]: below 0 denser near the noise, above 0 near the data.
     """
     u = _fractions(steps, size)
-    return _at(path, u + coefficient * (jnp.cos(jnp.pi / 2 * u) - 1 + u))
+    swayed = u + coefficient * (jnp.cos(jnp.pi / 2 * u) - 1 + u)
+    return _at(path, jnp.where(u < 1, swayed, 1))  # the cosine of pi / 2 is not quite 0
 
 
 def shifted(path: GaussianPath, steps: Steps, size: int, shift: float = 3.0) -> Float[Array, "N"]:
@@ -95,7 +96,7 @@ def _fractions(steps: Steps, size: int) -> jax.Array:
 
 
 def _at(path: GaussianPath, fraction: jax.Array) -> jax.Array:
-    """Exact at both ends."""
+    """From fractions to times, exact at both ends."""
     return (1 - fraction) * path.noise_time + fraction * path.data_time
 
 

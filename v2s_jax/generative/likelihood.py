@@ -1,4 +1,4 @@
-"""The density of data under a diffusion or flow, by its probability-flow ODE (Song et al. 2021, appendix D.2)."""
+"""The density of data under a diffusion or flow, by its probability-flow ODE (Song et al. 2021, appendix D)."""
 
 import jax
 import jax.numpy as jnp

@@ -32,7 +32,7 @@ class Guidance:
     Attributes:
         correct: the changed estimate; it calls `denoise` itself, so that it may differentiate through the network.
         scale: traced; at 0 the network alone is evaluated, and the result is the unguided one to the bit.
-        steps: at which of the grid's steps, or None for all; the others cost nothing.
+        steps: at which of the padded grid's steps, e.g. times[:-1] < 0.7, or None for all; the others cost nothing.
     """
 
     correct: Correct
@@ -102,10 +102,15 @@ def sample(
         clip: bound of the absolute value of the estimates, if the data have one.
 
     Raises:
-        ValueError: the solver draws noise and there is none; the path has no such kind.
+        ValueError: the solver draws noise and there is none; the path has no such kind; there are fewer times than
+            steps, or not as many choices of guidance as steps in the padded grid.
     """
     if solver.draws and noise is None:
         raise ValueError(f"{type(solver).__name__} draws noise: give `noise`")
+    if isinstance(steps, int) and steps >= len(times):
+        raise ValueError(f"{steps} steps need {steps + 1} times: there are {len(times)}")
+    if guidance is not None and guidance.steps is not None and len(guidance.steps) != len(times) - 1:
+        raise ValueError(f"guidance.steps has {len(guidance.steps)} entries: the grid has {len(times) - 1} steps")
     x = x.astype(jnp.float32)
 
     def step(i: jax.Array, state: tuple) -> tuple:

@@ -1,4 +1,4 @@
-"""Predictor-corrector sampling (Song et al. 2021, arXiv 2011.13456, algorithms 4 and 5), for the score view.
+"""Predictor-corrector sampling (Song et al. 2021, arXiv 2011.13456, appendix G), for the score view.
 
 Langevin steps at time t pull x back to its distribution there; then an ancestral step, the predictor, moves on to s.
 The corrector comes first, as in the authors' code, so that sampling ends with the jump to clean data.
