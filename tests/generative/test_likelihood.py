@@ -11,8 +11,7 @@ from v2s_jax.generative.process import VPSDE
 SIGNS = {1: [[1.0]], 2: [[1.0, 1.0], [1.0, -1.0]]}  # orthogonal: the divergence is exact
 
 
-@pytest.mark.parametrize("path", [VPSDE(), CondOT()], ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize("target", [pair(), triangle()], ids=["1-D", "2-D"])
+@pytest.mark.parametrize(("path", "target"), [(CondOT(), pair()), (VPSDE(), triangle())], ids=["flow, 1-D", "vp, 2-D"])
 def test_likelihood_of_mixtures(path, target):
     d = target.means.shape[1]
     rng = np.random.default_rng(0)
@@ -20,4 +19,6 @@ def test_likelihood_of_mixtures(path, target):
     probes = jnp.broadcast_to(jnp.array(SIGNS[d])[:, None], (d, 6, d))
     network = target.denoiser(path)
     found = jax.jit(lambda x: log_likelihood(network, x, probes, path=path, kind=path.data_name))(data)
-    np.testing.assert_allclose(found, target.log_prob(data), atol=0.02)
+    expected = target.log_prob(data)
+    assert expected.max() - expected.min() > 2
+    np.testing.assert_allclose(found, expected, atol=0.02)
