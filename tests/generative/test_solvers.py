@@ -170,3 +170,35 @@ def test_an_unknown_solver_lists_the_known_ones():
     with pytest.raises(ValueError, match="'rk4': expected one of ddpm, ddim"):
         build("rk4")
     assert build("ddim", eta=0.5) == DDIM(eta=0.5)
+
+
+@pytest.mark.parametrize(("name", "second"), [("heun", 0.25), ("midpoint", 0.5)])
+def test_where_the_second_evaluation_is(name, second):
+    seen = []
+
+    def network(x, t):
+        jax.debug.callback(lambda t: seen.append(float(t[0])), t)
+        return x
+
+    sample(network, jnp.ones((1, 1)), jnp.array([0.75, 0.25]), 1, path=CondOT(), kind="velocity", solver=build(name))
+    jax.effects_barrier()
+    assert seen == [0.75, second]
+
+
+def test_the_corrector_by_hand():
+    """Two Langevin steps of 2 (0.3 sigma)^2 along the score of a network that says x_0 = 0, then the predictor."""
+    t, s, x = 0.6, 0.5, jnp.array([[2.0]])
+
+    @jax.jit
+    def run(x):
+        solver = build("predictor_corrector", corrections=2, ratio=0.3)
+        step = functools.partial(sample, lambda x, t: 0 * x, x, jnp.array([t, s]), 1, path=VPSDE(), kind="x_0")
+        return step(solver=solver, noise=lambda number: x * 0 + number), posterior(VPSDE(), jnp.array(t), jnp.array(s))
+
+    found, (of_x, _, variance) = run(x)
+    expected = 2.0
+    sigma = float(VPSDE().sigma(jnp.array(t)))
+    for z in (2, 3):  # draw 1 is the predictor's
+        size = 2 * (0.3 * sigma) ** 2
+        expected += -size * expected / sigma**2 + np.sqrt(2 * size) * z
+    assert float(found[0, 0]) == pytest.approx(float(of_x) * expected + np.sqrt(float(variance)), rel=1e-4)
