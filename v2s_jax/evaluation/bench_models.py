@@ -58,6 +58,16 @@ class Case(NamedTuple):
     inputs: Callable[[int, np.random.Generator], tuple[tuple, tuple]]
 
 
+class _Synthesis(nnx.Module):
+    """A system, called as its twin in PyTorch is."""
+
+    def __init__(self, system: Any):
+        self.system = system
+
+    def __call__(self, batch: Batch) -> jax.Array:
+        return self.system.synthesize(batch)
+
+
 def _mouths(rows: int, rng: np.random.Generator) -> tuple[tuple, tuple]:
     mouth = rng.integers(0, 255, (rows, 25 * SECONDS, 88, 88), np.uint8)
     length = np.full(rows, 25 * SECONDS, np.int32)
@@ -115,7 +125,8 @@ def measure(names: list[str], scratch: Path, seconds: float) -> Iterator[tuple[s
         build = systems.build if case.section == "system" else models.build
         module: Any = jax.jit(lambda build=build, config=config: build(config, nnx.Rngs(0)))()
         twin = _twin(case, config, module, scratch / name) if has_torch() else None
-        yield from _forward(name, Inference(module, config), twin, rate, seconds)
+        speaking = _Synthesis(module) if case.section == "system" else module
+        yield from _forward(name, Inference(speaking, config), twin, rate, seconds)
         yield from _training(name, module, twin, scratch, rate, seconds)
 
 

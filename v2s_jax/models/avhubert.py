@@ -133,8 +133,18 @@ class AVHuBERT(nnx.Module):
         Raises:
             V2SError: no modality is given, or two of different lengths.
         """
+        return self.encoder(*self.frames(video, audio, padding_mask, rngs), layer, rngs)
+
+    def frames(
+        self,
+        video: Video | None = None,
+        audio: Float[Array, "B T F"] | None = None,
+        padding_mask: Bool[Array, "B T"] | None = None,
+        rngs: nnx.Rngs | None = None,
+    ) -> tuple[Float[Array, "B T D"], Bool[Array, "B T"]]:
+        """What the transformer reads, and True where it is not padding; arguments as of `__call__`."""
         mask = self._mask(video, audio, padding_mask)
-        return self.encoder(self._fuse(*self._features(video, audio, mask), rngs), mask, layer, rngs)
+        return self._fuse(*self._features(video, audio, mask), rngs), mask
 
     def states(
         self,
@@ -143,8 +153,7 @@ class AVHuBERT(nnx.Module):
         padding_mask: Bool[Array, "B T"] | None = None,
     ) -> Float[Array, "_ B T D"]:
         """What the first layer reads, and then what every layer gives; arguments as of `__call__`."""
-        mask = self._mask(video, audio, padding_mask)
-        return self.encoder.states(self._fuse(*self._features(video, audio, mask), None), mask)
+        return self.encoder.states(*self.frames(video, audio, padding_mask))
 
     def predict(
         self,

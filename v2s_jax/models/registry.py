@@ -17,6 +17,10 @@ MODELS = {
     "hifigan": "v2s_jax.models.hifigan:Generator",
     "speaker": "v2s_jax.models.speaker:SpeakerEncoder",
 }
+DENOISERS = {  # parts of systems alone: nobody publishes them by themselves
+    "mel_transformer": "v2s_jax.models.mel_transformer:MelTransformer",
+    "dit": "v2s_jax.models.dit:DiT",
+}
 
 
 def build(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> nnx.Module:
@@ -31,6 +35,20 @@ def build(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) ->
         V2SError: there is no such part.
     """
     return construct(MODELS, "model", config, rngs, dtype)
+
+
+def build_denoiser(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32) -> nnx.Module:
+    """Builds the denoiser, `(x_t, time, condition, mask, rngs) -> prediction`, that `config.name` names.
+
+    Args:
+        config: as the denoiser's `default_config` gives.
+        rngs: for the initial weights.
+        dtype: of the computation.
+
+    Raises:
+        V2SError: there is no such denoiser.
+    """
+    return construct(DENOISERS, "decoder", config, rngs, dtype)
 
 
 def construct(classes: Mapping[str, str], section: str, config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike) -> Any:

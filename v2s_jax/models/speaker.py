@@ -57,15 +57,16 @@ class LSTM(nnx.Module):
         bias = self.recurrent.bias
         assert bias is not None  # none is asked for without one
         gates_in = self.input(x) + bias[...].astype(self.dtype)[None, None]
-        recurrent = self.recurrent.kernel[...].astype(self.dtype)
+        # XLA:CPU multiplies a few rows by four narrow matrices faster than by one wide one.
+        recurrent = jnp.split(self.recurrent.kernel[...].astype(self.dtype), 4, axis=-1)
         project = None if self.project is None else self.project.kernel[...].astype(self.dtype)
 
         def step(carry: tuple[Array, Array], gates: Array) -> tuple[tuple[Array, Array], Array]:
             state, memory = carry
-            gates = (gates + state @ recurrent).astype(jnp.float32)
-            enter, forget, cell, leave = jnp.split(gates, 4, axis=-1)
-            memory = jax.nn.sigmoid(forget) * memory + jax.nn.sigmoid(enter) * jnp.tanh(cell)
-            state = (jax.nn.sigmoid(leave) * jnp.tanh(memory)).astype(self.dtype)
+            each = zip(jnp.split(gates, 4, axis=-1), recurrent, strict=True)
+            enter, forget, cell, leave = ((gate + state @ kernel).astype(jnp.float32) for gate, kernel in each)
+            memory = _sigmoid(forget) * memory + _sigmoid(enter) * jnp.tanh(cell)
+            state = (_sigmoid(leave) * jnp.tanh(memory)).astype(self.dtype)
             if project is not None:
                 state = state @ project
             return (state, memory), state
@@ -73,6 +74,11 @@ class LSTM(nnx.Module):
         rows = x.shape[0]
         start = jnp.zeros((rows, self.width), self.dtype), jnp.zeros((rows, self.hidden), jnp.float32)
         return jax.lax.scan(step, start, gates_in.swapaxes(0, 1), unroll=_UNROLL)[1].swapaxes(0, 1)
+
+
+def _sigmoid(x: Array) -> Array:
+    """The logistic function by tanh, which XLA:CPU computes faster than an exponential and a division."""
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5
 
 
 class Similarity(nnx.Module):

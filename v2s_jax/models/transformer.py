@@ -1,23 +1,21 @@
 """The transformer encoder of wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477), which AV-HuBERT and HuBERT share.
 
 A grouped convolution tells positions, then pre-norm (AV-HuBERT, HuBERT Large) or post-norm (HuBERT Base) layers follow.
-The layers' parameters are stacked along a leading axis and run by one `lax.scan`; with `scan` off the same parameters
-run in a Python loop. A layer is cut into small methods, so that another stream, such as prompts, can read its keys and
-values without touching its frames.
+A layer is cut into small methods, so that another stream, such as prompts, can read its keys and values without
+touching its frames.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from v2s_jax.models import ops1d
+from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.weight_norm import WeightNormed
 
 
@@ -114,7 +112,7 @@ class Layer(nnx.Module):
         return self.feed_forward(self.attend(x, *self.keys_values(x), mask, rngs), rngs)
 
 
-class TransformerEncoder(nnx.Module):
+class TransformerEncoder(LayerStack):
     """Frames in context.
 
     Args:
@@ -131,16 +129,11 @@ class TransformerEncoder(nnx.Module):
             raise ValueError(
                 f"width {config.width} is no multiple of {config.heads} heads and {config.conv_pos_groups} groups"
             )
-        self.dtype, self.depth, self.folded = dtype, config.layers, False
-        self.norm_first, self.scan, self.remat = config.norm_first, config.scan, config.remat
+        self.dtype, self.norm_first = dtype, config.norm_first
         self.pos_conv = PositionalConv(config.width, config.conv_pos, config.conv_pos_groups, dtype, rngs)
         self.norm = layer_norm(config.width, rngs)
         self.dropout, self.layerdrop = nnx.Dropout(config.dropout), nnx.Dropout(config.layerdrop)
-        self.layers: Any = nnx.vmap(lambda rngs: Layer(config, dtype, rngs))(rngs.split(config.layers))
-
-    def fold(self) -> None:
-        """Gives every layer its own arrays: a scan copies each layer's before it can use them."""
-        self.layers, self.folded = nnx.List(_unstacked(self.layers, self.depth)), True
+        self.stack(lambda rngs: Layer(config, dtype, rngs), config.layers, config.scan, config.remat, rngs)
 
     def __call__(
         self,
@@ -184,35 +177,18 @@ class TransformerEncoder(nnx.Module):
 
     def _run(self, x: jax.Array, mask: jax.Array, count: int, rngs: nnx.Rngs | None, collect: bool) -> Any:
         """The frames after `count` layers and, if asked for, after every layer."""
-        keys, keep = None, None
-        if rngs is not None:
-            keys = jax.random.split(rngs.dropout(), self.depth)
-            keep = self.layerdrop(jnp.ones(self.depth), rngs=rngs) > 0
 
-        def step(x: jax.Array, inputs: tuple[Layer, Any, Any]) -> tuple[jax.Array, jax.Array | None]:
-            layer, key, keep = inputs
-            if key is None:
-                y = layer(x, mask)
-            else:
+        def step(x: jax.Array, inputs: tuple) -> tuple[jax.Array, jax.Array | None]:
+            layer, *random = inputs
+            if random:
+                key, keep = random
                 y = jnp.where(keep, layer(x, mask, nnx.Rngs(dropout=key)), x)
+            else:
+                y = layer(x, mask)
             return y, y if collect else None
 
-        if self.remat:
-            step = jax.checkpoint(step, prevent_cse=not self.scan)
-        if self.folded:
-            return _loop(step, x, [(layer, None, None) for layer in list(self.layers)[:count]])
-        inputs = jax.tree.map(lambda leaf: leaf[:count], (self.layers, keys, keep))
-        return lax.scan(step, x, inputs) if self.scan else _loop(step, x, _unstacked(inputs, count))
-
-
-def _unstacked(tree: Any, count: int) -> list[Any]:
-    return [jax.tree.map(lambda leaf, index=index: leaf[index], tree) for index in range(count)]
-
-
-def _loop(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: list[Any]) -> tuple[Any, Any]:
-    """`lax.scan` as a Python loop over a list."""
-    outputs = []
-    for given in inputs:
-        carry, output = step(carry, given)
-        outputs.append(output)
-    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
+        if rngs is None:
+            return self.walk(step, x, count)
+        keys = jax.random.split(rngs.dropout(), self.depth)
+        keep = self.layerdrop(jnp.ones(self.depth), rngs=rngs) > 0
+        return self.walk(step, x, count, keys, keep)
