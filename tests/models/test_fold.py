@@ -13,7 +13,7 @@ from v2s_jax.models.transformer import TransformerEncoder
 
 @pytest.mark.parametrize("activation", ["relu", "prelu"])
 def test_batch_norms_go_into_the_kernels(activation):
-    frontend = ResNetFrontend((3, 4, 4, 5), activation, jnp.float32, nnx.Rngs(0))
+    frontend = ResNetFrontend((3, 4, 4, 6), activation, jnp.float32, nnx.Rngs(0))
     rng = np.random.default_rng(0)
     moved = jax.tree.map(lambda x: x + 0.2 * rng.uniform(0.1, 1, x.shape).astype(x.dtype), nnx.state(frontend))
     nnx.update(frontend, moved)  # norms with scales, shifts and statistics of their own

@@ -173,10 +173,10 @@ class ResNetFrontend(nnx.Module):
             x = block(x, valid)
         return x.mean((1, 2))
 
-    def _of_pictures(self, pictures: Float[Array, "N H W D"], kernel: Float[Array, "D K K 1 O"]) -> Float[Array, "N D"]:
+    def _of_pictures(self, pictures: Float[Array, "N H W S"], kernel: Float[Array, "S K K 1 O"]) -> Float[Array, "N D"]:
         return self._trunk(ops.stem_conv_of_stacked(pictures, kernel), None)
 
-    def _in_parts(self, pictures: Float[Array, "N H W D"], kernel: Float[Array, "D K K 1 O"]) -> Float[Array, "N D"]:
+    def _in_parts(self, pictures: Float[Array, "N H W S"], kernel: Float[Array, "S K K 1 O"]) -> Float[Array, "N D"]:
         """A few frames at a time: XLA:CPU runs a convolution of few channels on one core, but several at once."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         size = max(LEAST_PART, min(USUAL_PART, -(-len(pictures) // (2 * cores))), -(-len(pictures) // MOST_PARTS))
