@@ -2,7 +2,7 @@
 
 Data: `v2s-jax prepare grid --source GRID --speakers s1 --out data/grid_s1`,
 `v2s-jax prepare grid --source GRID --speakers s2,s3,s5,s31 --out data/grid_others` (few clips: they count four times)
-and `v2s-jax prepare voices --out data/voices` (synthetic; extra `talker`).
+and `v2s-jax prepare talker --out data/talker` (synthetic).
 Commands: first the generator alone, then, from its weights, against critics:
 `v2s-jax train --config=configs/hifigan_small.py --workdir=runs/vocoder_start`
 `v2s-jax train --config=configs/hifigan_small.py --workdir=runs/vocoder --config.train.stage=gan
@@ -24,7 +24,7 @@ def get_config():
     config.system.gain_db = (-15.0, 6.0)
     config.system.speed = (0.8, 1.2)
 
-    config.data.path = ",".join(["data/grid_s1", "data/voices"] + OTHERS * ["data/grid_others"])
+    config.data.path = ",".join(["data/grid_s1", "data/talker"] + OTHERS * ["data/grid_others"])
     config.data.batch_size = 8
     config.data.buckets = (16,)  # of which 13 are used: 8320 samples
     config.data.cache = True

@@ -10,6 +10,7 @@ SMALL = {
         "upsample_initial_channel": 16,
         "resblock_kernel_sizes": (3,),
         "resblock_dilation_sizes": ((1, 2),),
+        **{"blocks": 1, "width": 8, "hidden": 8, "iterations": 2},
     },
     "critics": {
         **{"periods": (2,), "scales": 2, "period_channels": (2,) * 5},

@@ -86,7 +86,7 @@ def test_original_layout_without_torch(folder, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "theirs").exists()
 
 
-def test_kinds_are_those_of_the_registry(capsys):
+def test_kinds_are_those_that_somebody_published(capsys):
     with pytest.raises(SystemExit):
         run("import", "--help")
     assert "avhubert,hubert,hifigan,speaker" in capsys.readouterr().out

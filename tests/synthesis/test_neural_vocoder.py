@@ -8,10 +8,11 @@ from ml_collections import ConfigDict
 from tests.small_vocoder import filled, small_config, small_system
 from v2s_jax.errors import V2SError
 from v2s_jax.features.mel import LOG_FLOOR
+from v2s_jax.models import spectral
 from v2s_jax.models.folder import save_model
 from v2s_jax.models.hifigan import Generator
 from v2s_jax.synthesis.defaults import default_config
-from v2s_jax.synthesis.neural_vocoder import HiFiGANVocoder, load_generator
+from v2s_jax.synthesis.neural_vocoder import NeuralVocoder, load_generator
 from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.synthesis.vocoder import Vocoder, make_vocoder, vocode
 from v2s_jax.systems.pretrained import save_pretrained
@@ -35,7 +36,7 @@ def mels(frames):
 
 
 def test_it_says_what_the_generator_says_at_any_length(system, folder):
-    vocoder = HiFiGANVocoder(folder)
+    vocoder = NeuralVocoder(folder)
     assert isinstance(vocoder, Vocoder)
     for frames in (3, 60, 70):
         wave = vocoder(mels(frames))
@@ -44,19 +45,30 @@ def test_it_says_what_the_generator_says_at_any_length(system, folder):
     assert len(vocoder._compiled) == 2  # up to 50 frames, and up to 75
 
 
+def test_a_spectral_vocoder_is_one_too(tmp_path):
+    config = spectral.default_config()
+    config.update({"width": 8, "hidden": 12, "blocks": 1, "kernel_size": 3, "iterations": 2})
+    vocoder = filled(lambda: spectral.SpectralVocoder(config, rngs=nnx.Rngs(0)))
+    save_model(tmp_path / "part", config, vocoder, {}, "")
+    wave = NeuralVocoder(tmp_path / "part")(mels(60))
+    assert wave.shape == (160 * 60,) and wave.dtype == np.float32
+    alone = jax.jit(vocoder)(jnp.asarray(mels(60))[None])[0]
+    assert np.square(wave - alone).mean() < 1e-6 * np.square(alone).mean()
+
+
 def test_long_mels_go_in_chunks(folder):
-    vocoder = HiFiGANVocoder(folder)
+    vocoder = NeuralVocoder(folder)
     np.testing.assert_allclose(vocode(vocoder, mels(500), 200), vocoder(mels(500)), atol=1e-4)
 
 
 def test_an_absurd_mel_stays_finite(folder):
-    assert np.isfinite(HiFiGANVocoder(folder)(np.full((20, 80), 300, np.float32))).all()
+    assert np.isfinite(NeuralVocoder(folder)(np.full((20, 80), 300, np.float32))).all()
 
 
 def test_a_whole_system_is_a_vocoder_too(system, folder, tmp_path):
     _, *states = nnx.split(system, nnx.Param, ...)
     save_pretrained(tmp_path / "whole", ConfigDict({"system": small_config()}), *map(nnx.to_pure_dict, states), "")
-    one, other = HiFiGANVocoder(tmp_path / "whole"), HiFiGANVocoder(folder)
+    one, other = NeuralVocoder(tmp_path / "whole"), NeuralVocoder(folder)
     assert one.fingerprint == other.fingerprint
     np.testing.assert_array_equal(one(mels(5)), other(mels(5)))
     with pytest.raises(V2SError, match="makes speech from sound and not from video; name it as --vocoder"):
@@ -82,9 +94,9 @@ def test_a_model_speaks_through_the_vocoder_it_is_given(model, folder, make_clip
     plain, given = Synthesizer.from_pretrained(model), Synthesizer.from_pretrained(model, vocoder=folder)
     assert plain.fingerprint() != given.fingerprint()
     speech = given(make_clip(20))
-    expected = HiFiGANVocoder(folder)(speech.log_mel)
+    expected = NeuralVocoder(folder)(speech.log_mel)
     np.testing.assert_allclose(speech.waveform, expected / max(1.0, abs(expected).max()), atol=1e-6)
     config = default_config()
     config.vocoder = str(folder)
     silence = np.full((10, 80), LOG_FLOOR, np.float32)
-    np.testing.assert_array_equal(make_vocoder(config)(silence), HiFiGANVocoder(folder)(silence))
+    np.testing.assert_array_equal(make_vocoder(config)(silence), NeuralVocoder(folder)(silence))

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
-from v2s_jax.models import avhubert, hifigan, hubert, speaker
+from v2s_jax.models import avhubert, hifigan, hubert, speaker, spectral
 from v2s_jax.models import registry as models
 from v2s_jax.models.folder import write_folder
 from v2s_jax.models.inference import Inference
@@ -99,6 +99,7 @@ CASES = {
     "hubert-large": Case("model", lambda: hubert.default_config("large"), _waves),
     "hifigan": Case("model", lambda: hifigan.default_config("16k"), _mels),
     "hifigan-small": Case("model", lambda: hifigan.default_config("small"), _mels),
+    "spectral": Case("model", lambda: spectral.default_config(), _mels),
     "speaker": Case("model", lambda: speaker.default_config("published"), _speaker_mels),
 }
 BY_DEFAULT = [name for name in CASES if not name.endswith("-large")]

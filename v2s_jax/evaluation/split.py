@@ -46,7 +46,7 @@ def synthesize_split(
         split: of it.
         out: where the waveforms go.
         limit: at most so many examples, evenly spread over the split.
-        vocoder: `griffin_lim` or a HiFi-GAN, instead of the one in the model's config.
+        vocoder: `griffin_lim` or a trained one, instead of the one in the model's config.
 
     Returns:
         The pairs to score, and for examples that could not be spoken why.

@@ -8,8 +8,10 @@ LOADERS = {
     "avhubert": "load_avhubert",
     "hubert": "load_hubert",
     "hifigan": "load_hifigan",
+    "spectral": "load_spectral",
     "speaker": "load_speaker_encoder",
 }
+OWN = frozenset({"spectral"})  # this project's, of which there are no published files
 
 
 def __getattr__(name: str) -> Any:

@@ -4,17 +4,16 @@ import argparse
 import importlib
 from pathlib import Path
 
-from v2s_jax.interop import card
+from v2s_jax.interop import LOADERS, OWN, card
 from v2s_jax.interop.load import assemble
 from v2s_jax.models.folder import DTYPES, check_free, save_model
-from v2s_jax.models.registry import MODELS
 
 HELP = "read a published PyTorch checkpoint and write it as a folder of this package"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("kind", choices=MODELS, help="what the file holds")
+    parser.add_argument("kind", choices=[kind for kind in LOADERS if kind not in OWN], help="what the file holds")
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint: .pt, .pth, .bin, .ckpt, .safetensors")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to make")
     parser.add_argument(

@@ -15,6 +15,7 @@ MODELS = {
     "avhubert": "v2s_jax.models.avhubert:AVHuBERT",
     "hubert": "v2s_jax.models.hubert:HuBERT",
     "hifigan": "v2s_jax.models.hifigan:Generator",
+    "spectral": "v2s_jax.models.spectral:SpectralVocoder",
     "speaker": "v2s_jax.models.speaker:SpeakerEncoder",
 }
 DENOISERS = {  # parts of systems alone: nobody publishes them by themselves

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", default=DEFAULT, metavar="NAME-OR-PATH", help="shipped name, exported folder or training workdir"
     )
     parser.add_argument(
-        "--vocoder", metavar="NAME-OR-PATH", help="griffin_lim or a HiFi-GAN (default: what the model's config says)"
+        "--vocoder", metavar="NAME-OR-PATH", help="griffin_lim or a trained one (default: what the model's config says)"
     )
     parser.add_argument(
         "--face", type=_positive, metavar="N", help="which face of several, left to right (default: steadiest largest)"

@@ -1,4 +1,4 @@
-"""HiFi-GAN as the vocoder of any system: a shipped one, an imported or exported folder, or a training's workdir."""
+"""Trained vocoders for any system: a shipped one, an imported or exported folder, or a training's workdir."""
 
 import hashlib
 import os
@@ -20,14 +20,15 @@ from v2s_jax.models.folder import read_model
 from v2s_jax.models.hifigan import Generator
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.settings import section_of
+from v2s_jax.models.spectral import SpectralVocoder
 from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
 
 # Mel frames, from 0.5 s on: at most a third of what is computed is padding.
 _RUNGS = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2200)
 
 
-class HiFiGANVocoder:
-    """A trained generator, compiled once for each of a few lengths. Calls from several threads are safe.
+class NeuralVocoder:
+    """A trained vocoder, compiled once for each of a few lengths. Calls from several threads are safe.
 
     Args:
         name_or_path: of the vocoder.
@@ -73,8 +74,8 @@ def _digest(weights: Any) -> str:
     return digest.hexdigest()[:12]
 
 
-def load_generator(name_or_path: str | os.PathLike) -> Generator:
-    """The generator of a folder that holds it alone, of an exported hifigan system, or of a training of one.
+def load_generator(name_or_path: str | os.PathLike) -> Generator | SpectralVocoder:
+    """The vocoder of a folder that holds it alone, of an exported system of one, or of a training of one.
 
     Raises:
         V2SError: there is no such folder, it holds something else, or its mel is not this project's.
@@ -86,8 +87,10 @@ def load_generator(name_or_path: str | os.PathLike) -> Generator:
         _check_mel(info, folder)
     else:
         found = getattr(load_pretrained(folder)[1], "generator", None)
-    if not isinstance(found, Generator):
-        raise V2SError(f"{folder}: holds no vocoder; expected a HiFi-GAN, imported, exported or in training")
+    if not isinstance(found, Generator | SpectralVocoder):
+        raise V2SError(
+            f"{folder}: holds no vocoder; expected a hifigan or spectral one, imported, exported or in training"
+        )
     if (found.hop, found.num_mels) != (HOP_LENGTH, N_MELS):
         raise V2SError(
             f"{folder}: makes {found.hop} samples from each of {found.num_mels}-bin mel frames; expected a vocoder of "

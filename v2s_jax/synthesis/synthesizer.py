@@ -99,7 +99,7 @@ class Synthesizer:
             name_or_path: of the model.
             batch_size: windows computed at once.
             seed: of systems that sample.
-            vocoder: instead of the one in the model's config: `griffin_lim`, or a HiFi-GAN by name or path.
+            vocoder: instead of the one in the model's config: `griffin_lim`, or a trained one by name or path.
 
         Raises:
             V2SError: there is no such model or vocoder, or it is damaged or of another config.

@@ -51,20 +51,20 @@ class GriffinLim:
 
 
 def make_vocoder(config: ConfigDict) -> Vocoder:
-    """The vocoder that a `synthesis` section names: griffin_lim, or a HiFi-GAN by name or path.
+    """The vocoder that a `synthesis` section names: griffin_lim, or a trained one by name or path.
 
     Raises:
         V2SError: there is no such vocoder.
     """
     if config.vocoder == GRIFFIN_LIM:
         return GriffinLim(config.griffin_lim_iterations)
-    from v2s_jax.synthesis.neural_vocoder import HiFiGANVocoder
+    from v2s_jax.synthesis.neural_vocoder import NeuralVocoder
 
     try:
-        return HiFiGANVocoder(config.vocoder)
+        return NeuralVocoder(config.vocoder)
     except V2SError as error:
         raise V2SError(
-            f"The vocoder {config.vocoder!r} is neither {GRIFFIN_LIM} nor a usable HiFi-GAN: {error}"
+            f"The vocoder {config.vocoder!r} is neither {GRIFFIN_LIM} nor a usable trained one: {error}"
         ) from error
 
 

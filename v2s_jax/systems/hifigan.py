@@ -19,14 +19,13 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import HOP_LENGTH, MEL_PER_FRAME, N_MELS, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.mel import log_mel_jax
-from v2s_jax.features.resample import change_speed
 from v2s_jax.features.spectrum import magnitudes
 from v2s_jax.models import critics, hifigan
+from v2s_jax.models.vary_voice import VaryVoice
 from v2s_jax.systems.base import Metrics, Rules, frame_mask
 
 _MAIN = "main"  # the player of the stage without critics
 _RESOLUTIONS = (256, 512, 1024)  # samples: 16, 32 and 64 ms
-_PEAK = 0.98  # what random loudness stays below
 
 
 def default_config(size: str = "16k") -> ConfigDict:
@@ -117,47 +116,6 @@ class HiFiGAN(nnx.Module):
             "gan": [("critics/.*", "train:critic"), ("generator/.*", "train:generator")],
             "reconstruction": [("critics/.*", "frozen"), ("generator/.*", "train")],
         }
-
-
-class VaryVoice(nnx.Module):
-    """Changes loudness and speed, and with it pitch, of each row at random, in training: other voices from few.
-
-    Args:
-        gain_db: least and most decibels; rows that would reach full scale are raised less.
-        speed: least and most; the waves returned are shorter than those given by the factor of the most.
-    """
-
-    def __init__(self, gain_db: tuple[float, float], speed: tuple[float, float]):
-        self.gain_db, self.speed, self.deterministic = gain_db, speed, False
-
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """Lets `nnx.view` switch between training and evaluation.
-
-        Args:
-            deterministic: whether everything stays as it is.
-        """
-        if deterministic is not None:
-            self.deterministic = deterministic
-
-    def __call__(
-        self, wave: Float[Array, "B T"], length: Int[Array, "B"], rngs: nnx.Rngs
-    ) -> tuple[Float[Array, "B t"], Int[Array, "B"]]:
-        """The waves, changed and cut to whole video frames, and how many of these are valid in each."""
-        if self.deterministic:
-            return wave, length
-        rows = wave.shape[0]
-        if self.gain_db != (0, 0):
-            low, high = self.gain_db
-            decibels = jax.random.uniform(rngs.vary(), (rows, 1), minval=low, maxval=high)
-            peak = jnp.maximum(jnp.max(jnp.abs(wave), 1, keepdims=True), 1e-5)
-            wave = wave * jnp.minimum(10 ** (decibels / 20), jnp.maximum(_PEAK / peak, 1))
-        if self.speed != (1, 1):
-            low, high = self.speed
-            speed = jax.random.uniform(rngs.vary(), (rows,), minval=low, maxval=high)
-            frames = max(1, int(wave.shape[1] / high) // SAMPLES_PER_FRAME)
-            wave = change_speed(wave, speed, frames * SAMPLES_PER_FRAME)
-            length = jnp.minimum((length / speed).astype(jnp.int32), frames)
-        return wave, length
 
 
 def _mask(length: Array, hop: int, frames: int) -> Bool[Array, "B T 1"]:

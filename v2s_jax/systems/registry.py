@@ -12,6 +12,7 @@ SYSTEMS = {
     "svts": "v2s_jax.systems.svts:SVTS",
     "ge2e": "v2s_jax.systems.ge2e:GE2E",
     "hifigan": "v2s_jax.systems.hifigan:HiFiGAN",
+    "spectral": "v2s_jax.systems.spectral:Spectral",
     "avhubert_pretrain": "v2s_jax.systems.avhubert_pretrain:AVHuBERTPretrain",
 }
 

@@ -37,6 +37,7 @@ _MODULES = {  # by the config's section and the name there
     "system": {
         "svts": _Twin("svts:SVTS", "svts:entries"),
         "hifigan": _Twin("hifigan:HiFiGAN", "hifigan:system_entries"),
+        "spectral": _Twin("spectral:SpectralVocoder", "spectral:entries", "generator"),
         "ge2e": _Twin("speaker:SpeakerEncoder", "speaker:entries", "encoder"),
         "avhubert_pretrain": _Twin("avhubert:AVHuBERT", "avhubert:entries", "encoder"),
     },
@@ -44,6 +45,7 @@ _MODULES = {  # by the config's section and the name there
         "avhubert": _Twin("avhubert:AVHuBERT", "avhubert:entries"),
         "hubert": _Twin("hubert:HuBERT", "hubert:entries"),
         "hifigan": _Twin("hifigan:Generator", "hifigan:entries"),
+        "spectral": _Twin("spectral:SpectralVocoder", "spectral:entries"),
         "speaker": _Twin("speaker:SpeakerEncoder", "speaker:entries"),
     },
 }

@@ -1,0 +1,98 @@
+"""The spectral vocoder in PyTorch: magnitudes by a network, phases by Griffin-Lim's iterations.
+
+See `v2s_jax/models/spectral.py` and `v2s_jax/features/mel_inversion.py` for where it comes from.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT
+from v2s_jax.features.mel import mel_filters
+
+_TINY, _UPDATES = 1e-8, 10
+
+
+class Block(nn.Module):
+    """Depthwise convolution over time, norm, widen, GELU, narrow, plus the input."""
+
+    def __init__(self, width: int, hidden: int, kernel_size: int):
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, kernel_size, padding=kernel_size // 2, groups=width, bias=False)
+        self.norm = nn.LayerNorm(width)
+        self.widen, self.narrow = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.layer_scale = nn.Parameter(torch.full((width,), 0.2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, M, D] to the same."""
+        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
+        return x + self.layer_scale * self.narrow(F.gelu(self.widen(y), approximate="tanh"))
+
+
+class SpectralVocoder(nn.Module):
+    """Log-mel to waveform.
+
+    Args:
+        config: the `model` section of config.json.
+    """
+
+    filters: torch.Tensor
+    window: torch.Tensor
+
+    def __init__(self, config: Mapping[str, Any]):
+        super().__init__()
+        self.iterations, self.momentum, self.freedom = (config[name] for name in ("iterations", "momentum", "freedom"))
+        width, kernel_size = config["width"], config["kernel_size"]
+        self.embed = nn.Conv1d(config["num_mels"], width, kernel_size, padding=kernel_size // 2)
+        self.blocks = nn.ModuleList(Block(width, config["hidden"], kernel_size) for _ in range(config["blocks"]))
+        self.head = nn.Linear(width, N_FFT // 2 + 1)
+        self.register_buffer("filters", torch.from_numpy(mel_filters()), persistent=False)
+        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+
+    def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """[B, 80, M] to [B, 1, 160 M]."""
+        log_mel = log_mel.clamp(max=2 * LOG_CEILING)
+        return self._invert(log_mel.transpose(1, 2).exp(), self.log_magnitude(log_mel).exp())[:, None]
+
+    def log_magnitude(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """[B, 80, M] to the logarithm of magnitudes [B, M, 321]."""
+        x = self.embed((log_mel - LOG_FLOOR) * (2 / (LOG_CEILING - LOG_FLOOR)) - 1).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        shares = (self.filters / self.filters.sum(1, keepdim=True).clamp_min(1e-9)).T
+        smooth = (log_mel.transpose(1, 2).exp() / self.filters.sum(0)) @ shares
+        return smooth.clamp_min(1e-5).log() + self.head(x)
+
+    def _invert(self, mel: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+        given = magnitude.clamp_min(_TINY)
+        for _ in range(_UPDATES):
+            given = self._fit(given, mel)
+        spectrum, before = given.to(torch.complex64), torch.zeros_like(given, dtype=torch.complex64)
+        for _ in range(self.iterations):
+            consistent = self._stft(self._istft(spectrum))
+            ahead = consistent - self.momentum / (1 + self.momentum) * before
+            mixed = consistent.abs().clamp_min(_TINY) ** self.freedom * given.clamp_min(_TINY) ** (1 - self.freedom)
+            spectrum, before = self._fit(mixed, mel) * ahead / ahead.abs().clamp_min(_TINY), consistent
+        return self._istft(spectrum)
+
+    def _fit(self, magnitude: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+        return magnitude * (mel @ self.filters.T) / (magnitude @ self.filters @ self.filters.T).clamp_min(_TINY)
+
+    def _stft(self, wave: torch.Tensor) -> torch.Tensor:
+        padded = F.pad(wave, (N_FFT // 2, N_FFT // 2 - HOP_LENGTH))
+        return torch.fft.rfft(padded.unfold(1, N_FFT, HOP_LENGTH) * self.window)
+
+    def _istft(self, spectrum: torch.Tensor) -> torch.Tensor:
+        frames = torch.fft.irfft(spectrum, N_FFT) * self.window
+        weight = _overlap_add(self.window.square().expand_as(frames))
+        return _overlap_add(frames) / weight.clamp_min(_TINY)
+
+
+def _overlap_add(frames: torch.Tensor) -> torch.Tensor:
+    """[B, M, N] to [B, 160 M], the first frame's centre being the first sample."""
+    length = HOP_LENGTH * (frames.shape[1] - 1) + N_FFT
+    wave = F.fold(frames.transpose(1, 2), (1, length), (1, N_FFT), stride=(1, HOP_LENGTH))[:, 0, 0]
+    return wave[:, N_FFT // 2 : N_FFT // 2 + HOP_LENGTH * frames.shape[1]]
