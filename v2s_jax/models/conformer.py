@@ -7,7 +7,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-from v2s_jax.models import ops
+from v2s_jax.models import attention, ops
 from v2s_jax.models.resnet import masked_batch_norm
 
 
@@ -73,12 +73,11 @@ class RelativeAttention(nnx.Module):
         query, key, value = (layer(x).reshape(split) for layer in (self.query, self.key, self.value))
         position = self.position(jnp.asarray(relative_positions(frames, width))).reshape(-1, self.heads, self.head_dim)
         bias_u, bias_v = (b[...].astype(query.dtype)[None, None] for b in (self.bias_u, self.bias_v))
-        content = jnp.einsum("bthd,bshd->bhts", query + bias_u, key)
-        distance = relative_shift(jnp.einsum("bthd,rhd->bhtr", query + bias_v, position))
-        scores = (content + distance).astype(jnp.float32) * self.head_dim**-0.5
-        weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, -1e9), axis=-1).astype(value.dtype)
-        read = jnp.einsum("bhts,bshd->bthd", self.dropout(weights, rngs=rngs), value)
-        return self.dropout(self.out(read.reshape(batch, frames, width)), rngs=rngs)
+        content = attention.similarities(query + bias_u, key)
+        distance = relative_shift(attention.similarities(query + bias_v, position[None]))
+        scores = (content + distance) * self.head_dim**-0.5
+        found = attention.read(scores, value, mask, lambda weights: self.dropout(weights, rngs=rngs))
+        return self.dropout(self.out(found.reshape(batch, frames, width)), rngs=rngs)
 
 
 class ConvModule(nnx.Module):

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
+from v2s_jax.models import attention
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.time_embedding import TimeEmbedding
 
@@ -79,11 +80,8 @@ class Block(nnx.Module):
 
     def _attend(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         query, key, value = (part.reshape(*x.shape[:2], self.heads, -1) for part in jnp.split(self.qkv(x), 3, axis=-1))
-        query, key = rotate(query) * query.shape[-1] ** -0.5, rotate(key)
-        scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min), axis=-1)
-        read = jnp.einsum("bhts,bshd->bthd", weights.astype(value.dtype), value)
-        return self.out(read.reshape(x.shape))
+        scores = attention.similarities(rotate(query) * query.shape[-1] ** -0.5, rotate(key))
+        return self.out(attention.read(scores, value, mask, dropout=lambda weights: weights).reshape(x.shape))
 
 
 class DiT(LayerStack):

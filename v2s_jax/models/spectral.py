@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS
@@ -42,6 +42,10 @@ def default_config() -> ConfigDict:
     )
 
 
+def _hold(x: jax.Array, valid: jax.Array | None) -> jax.Array:
+    return x if valid is None else jnp.where(valid, x, 0)
+
+
 class Block(nnx.Module):
     """Depthwise convolution over time, norm, widen, GELU, narrow, plus the input."""
 
@@ -54,9 +58,9 @@ class Block(nnx.Module):
         self.narrow = nnx.Linear(hidden, width, dtype=dtype, rngs=rngs)
         self.layer_scale = nnx.Param(jnp.full((width,), _LAYER_SCALE))
 
-    def __call__(self, x: Float[Array, "B M D"]) -> Float[Array, "B M D"]:
-        """The block, residual included."""
-        y = self.norm(ops.depthwise_conv1d(x, self.depthwise[...].astype(self.dtype))).astype(self.dtype)
+    def __call__(self, x: Float[Array, "B M D"], valid: Bool[Array, "B M 1"] | None) -> Float[Array, "B M D"]:
+        """The block, residual included; frames where `valid` is False are read by nobody."""
+        y = self.norm(ops.depthwise_conv1d(_hold(x, valid), self.depthwise[...].astype(self.dtype))).astype(self.dtype)
         y = self.narrow(jax.nn.gelu(self.widen(y)))
         return x + self.layer_scale[...].astype(self.dtype)[None, None] * y
 
@@ -119,14 +123,11 @@ class SpectralVocoder(nnx.Module):
         frames = jnp.arange(log_mel.shape[1])[None]
         valid = None if lengths is None else (frames < lengths[:, None])[..., None]
 
-        def hold(x):
-            return x if valid is None else jnp.where(valid, x, 0)
-
-        x = hold(scale_mel(log_mel)).astype(self.dtype)
+        x = _hold(scale_mel(log_mel), valid).astype(self.dtype)
         x = ops1d.conv1d(x, self.embed[...].astype(self.dtype), padding=self.kernel_size // 2)
-        x = hold(x + self.embed_bias[...].astype(self.dtype)[None, None])
+        x = x + self.embed_bias[...].astype(self.dtype)[None, None]
         for block in self.blocks:
-            x = hold(block(x))
+            x = block(x, valid)
         return smooth_log_magnitude(log_mel) + self.head(x).astype(jnp.float32)
 
 

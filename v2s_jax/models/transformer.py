@@ -14,7 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from v2s_jax.models import ops1d
+from v2s_jax.models import attention, ops1d
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.weight_norm import WeightNormed
 
@@ -91,12 +91,9 @@ class Layer(nnx.Module):
     ) -> Float[Array, "B T D"]:
         """The stream `x` after it has read `values`, which need not be its own; those where `mask` is False are not."""
         query = self._split(self.query(self._before(self.attention_norm, x)))
-        query = query * query.shape[-1] ** -0.5
-        scores = jnp.einsum("bthd,bshd->bhts", query, keys, preferred_element_type=jnp.float32)
-        weights = jax.nn.softmax(jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min), axis=-1)
-        weights = self.attention_dropout(weights.astype(values.dtype), rngs=rngs)
-        read = jnp.einsum("bhts,bshd->bthd", weights, values)
-        x = x + self.dropout(self.out(read.reshape(x.shape)), rngs=rngs)
+        scores = attention.similarities(query * query.shape[-1] ** -0.5, keys)
+        found = attention.read(scores, values, mask, lambda weights: self.attention_dropout(weights, rngs=rngs))
+        x = x + self.dropout(self.out(found.reshape(x.shape)), rngs=rngs)
         return self._after(self.attention_norm, x)
 
     def feed_forward(self, x: Float[Array, "B T D"], rngs: nnx.Rngs | None = None) -> Float[Array, "B T D"]:
