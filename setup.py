@@ -54,6 +54,7 @@ TEST = [
     "pytest>=8",
     "setuptools>=77",  # builds the wheel that a test looks at
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",  # all cores
     "hypothesis>=6.100",  # properties
     "beartype>=0.20",  # checks the shapes while testing
     "python_speech_features>=0.6",  # reference of the filterbank

@@ -80,11 +80,12 @@ def test_a_folder_with_files_is_refused(model, tmp_path):
 
 def test_a_part_of_a_system_on_its_own(tmp_path):
     config = small_vocoder()
+    config.data.path = "/private/set,/private/other,/private/other"  # which counts twice
     save_pretrained(tmp_path / "trained", config, *small_weights(config), card="# A vocoder\n")
     assert export("--model", tmp_path / "trained", "--part", "generator", "--out", tmp_path / "part") == 0
     part, info, generator = read_model(tmp_path / "part")
     assert part == config.system.generator
-    assert info["kind"] == "the generator of a hifigan trained with v2s_jax on set"
+    assert info["kind"] == "the generator of a hifigan trained with v2s_jax on set, other"
     _, whole = load_pretrained(tmp_path / "trained")
     np.testing.assert_array_equal(generator.conv_pre.bias[...], whole.generator.conv_pre.bias[...])
     card = (tmp_path / "part" / "README.md").read_text()

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import log_mel
+from v2s_jax.features.mel import LOG_FLOOR, log_mel
 from v2s_jax.synthesis.defaults import default_config
-from v2s_jax.synthesis.vocoder import CONTEXT, Vocoder, make_vocoder, quiet_windows, vocode
+from v2s_jax.synthesis.vocoder import CONTEXT, Vocoder, make_vocoder, quiet_windows, sharpen, vocode
 
 
 def first_bin(mel):
@@ -64,7 +64,7 @@ def test_griffin_lim_in_chunks_neither_clicks_nor_drifts():
     wave = speech_like(8)
     mel = log_mel(wave)
     config = default_config()
-    config.griffin_lim_iterations = 16
+    config.update({"vocoder": "griffin_lim", "griffin_lim_iterations": 16})
     vocoder = make_vocoder(config)
     whole, chunked = vocode(vocoder, mel), vocode(vocoder, mel, 200)
     assert isinstance(vocoder, Vocoder)
@@ -88,3 +88,12 @@ def test_unknown_vocoder():
     config.vocoder = "theremin"
     with pytest.raises(V2SError, match="theremin"):
         make_vocoder(config)
+
+
+def test_contrast_spreads_each_bin_about_its_mean_and_keeps_the_floor():
+    mel = np.random.default_rng(0).normal(-3, 1, (40, 80)).astype(np.float32)
+    sharp = sharpen(mel, 1.3)
+    np.testing.assert_allclose(sharp.std(0), 1.3 * mel.std(0), rtol=1e-4)
+    np.testing.assert_allclose(sharp.mean(0), mel.mean(0), atol=1e-5)
+    assert sharp.dtype == np.float32 and sharpen(mel, 1.0) is mel
+    assert sharpen(mel - 8, 2.0).min() == np.float32(LOG_FLOOR)

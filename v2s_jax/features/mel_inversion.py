@@ -65,7 +65,7 @@ def invert_mel(
     log_mel: Float[Array, "B m 80"],
     magnitude: Float[Array, "B m 321"],
     lengths: Int[Array, "B"] | None = None,
-    iterations: int = 60,
+    iterations: int = 100,
     momentum: float = 0.99,
     freedom: float = 0.5,
 ) -> Float[Array, "B n"]:

@@ -35,7 +35,7 @@ def default_config() -> ConfigDict:
             hidden=768,
             blocks=6,
             kernel_size=7,
-            iterations=60,
+            iterations=100,
             momentum=0.99,
             freedom=0.5,  # how far the iterations may leave the network's magnitudes, see `invert_mel`
         )

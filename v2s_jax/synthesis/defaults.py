@@ -8,14 +8,15 @@ _WINDOW = 250  # frames, for models whose config does not say what they were tra
 
 
 def default_config() -> ConfigDict:
-    """Windows in video frames at 25 a second, and the vocoder."""
+    """Windows in video frames at 25 a second, and how their mel is made heard."""
     return ConfigDict(
         {
             "window": 0,  # frames the network sees at once; 0: the longest it saw in training
             "overlap": 0,  # frames that neighbouring windows of a longer clip share at least; 0: a third of the window
             "fade": 4,  # frames of cross-fade in the middle of what they share
-            "vocoder": "griffin_lim",
-            "griffin_lim_iterations": 60,
+            "contrast": 1.0,  # of the mel over time before the vocoder, see `vocoder.sharpen`
+            "vocoder": "spectral-small",  # shipped, or "griffin_lim", or the path of another
+            "griffin_lim_iterations": 60,  # if that is the vocoder
         }
     )
 

@@ -167,8 +167,9 @@ def model_card(name: str, config: ConfigDict, count: int, speaks: bool) -> str:
 
 
 def _data_sets(config: ConfigDict) -> str:
-    """The last names of the folders that a model was trained on."""
-    return ", ".join(Path(path).name for path in (config.get("data", {}).get("path") or "unknown").split(","))
+    """The last names of the folders that a model was trained on, each once."""
+    paths = (config.get("data", {}).get("path") or "unknown").split(",")
+    return ", ".join(dict.fromkeys(Path(path).name for path in paths))
 
 
 def _read(path: Path) -> str:

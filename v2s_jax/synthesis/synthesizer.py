@@ -25,7 +25,7 @@ from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.synthesis.defaults import synthesis_config
 from v2s_jax.synthesis.network import Face, Network, Output
 from v2s_jax.synthesis.pretrained import DEFAULT, load_pretrained
-from v2s_jax.synthesis.vocoder import make_vocoder, vocode
+from v2s_jax.synthesis.vocoder import make_vocoder, sharpen, vocode
 from v2s_jax.synthesis.windows import Window, cross_fade, plan
 from v2s_jax.systems.base import System
 
@@ -192,7 +192,11 @@ class Synthesizer:
         if not np.isfinite(joined).all():
             raise BadClip(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
         start = time.perf_counter()
-        mel, waveform = (joined, vocode(self.vocoder, joined)) if self.kind == "mel" else (log_mel(joined), joined)
+        if self.kind == "mel":
+            mel = sharpen(joined, self.settings.contrast)
+            waveform = vocode(self.vocoder, mel)
+        else:
+            mel, waveform = log_mel(joined), joined
         vocoding = time.perf_counter() - start
         # Louder than full scale would be clipped in the file; a softer clip sounds better than a clipped one.
         waveform = waveform / max(1.0, float(abs(waveform).max()))

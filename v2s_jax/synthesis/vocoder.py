@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH, N_MELS
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_CEILING
+from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR
 from v2s_jax.synthesis.windows import Window, cross_fade
 
 GRIFFIN_LIM = "griffin_lim"
@@ -66,6 +66,18 @@ def make_vocoder(config: ConfigDict) -> Vocoder:
         raise V2SError(
             f"The vocoder {config.vocoder!r} is neither {GRIFFIN_LIM} nor a usable trained one: {error}"
         ) from error
+
+
+def sharpen(log_mel: Float[np.ndarray, "m 80"], contrast: float) -> Float[np.ndarray, "m 80"]:
+    """A mel whose deviations from each bin's mean over the clip are `contrast` times as large, nothing below the floor.
+
+    Mels predicted by regression vary less than real ones; giving the variance back is an old remedy (Silen et al. 2012,
+    "Ways to implement global variance in statistical speech synthesis"). 1 changes nothing.
+    """
+    if contrast == 1:
+        return log_mel
+    mean = log_mel.mean(0, keepdims=True)
+    return np.maximum(mean + np.float32(contrast) * (log_mel - mean), LOG_FLOOR)
 
 
 def vocode(vocoder: Vocoder, log_mel: Float[np.ndarray, "m 80"], chunk: int = CHUNK) -> Float[np.ndarray, "n"]:
