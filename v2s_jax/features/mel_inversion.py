@@ -1,8 +1,7 @@
 """Log-mel back to a waveform inside a program: Griffin-Lim's iterations that hold the mel, not the magnitudes.
 
 Magnitudes made from a mel spectrum are a guess, and no waveform has them. Plain Griffin-Lim keeps the guess and looks
-for phases; here the magnitudes, too, may move towards those of the waveform found so far, as long as its mel stays. On
-GRID s1 that scores above plain Griffin-Lim from the same guess: PESQ 3.94 and ESTOI .931 against 3.89 and .924.
+for phases; here the magnitudes, too, may move towards those of the waveform found so far, as long as its mel stays.
 """
 
 import functools
