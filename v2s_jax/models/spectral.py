@@ -123,7 +123,7 @@ class SpectralVocoder(nnx.Module):
         frames = jnp.arange(log_mel.shape[1])[None]
         valid = None if lengths is None else (frames < lengths[:, None])[..., None]
 
-        x = _hold(scale_mel(log_mel), valid).astype(self.dtype)
+        x = _hold(jnp.asarray(scale_mel(log_mel)), valid).astype(self.dtype)
         x = ops1d.conv1d(x, self.embed[...].astype(self.dtype), padding=self.kernel_size // 2)
         x = x + self.embed_bias[...].astype(self.dtype)[None, None]
         for block in self.blocks:
