@@ -94,6 +94,8 @@ def test_a_model_speaks_through_the_vocoder_it_is_given(model, folder, make_clip
     plain, given = Synthesizer.from_pretrained(model), Synthesizer.from_pretrained(model, vocoder=folder)
     assert plain.fingerprint() != given.fingerprint()
     speech = given(make_clip(20))
+    assert 0.01 < given.vocoder.compiling < speech.timings["compile"] and speech.timings["vocoder"] > 0
+    assert given(make_clip(20)).timings.keys() == {"network", "vocoder"}  # compiled once
     expected = NeuralVocoder(folder)(speech.log_mel)
     np.testing.assert_allclose(speech.waveform, expected / max(1.0, abs(expected).max()), atol=1e-6)
     config = default_config()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class NeuralVocoder:
 
     Attributes:
         fingerprint: twelve hex digits that change with the weights.
+        compiling: seconds spent on compiling so far.
 
     Raises:
         V2SError: there is no such vocoder, or it was made for another mel.
@@ -45,7 +47,7 @@ class NeuralVocoder:
         self._weights = nnx.to_pure_dict(state)
         self.fingerprint = _digest(self._weights)
         self._jitted = jax.jit(lambda weights, mel, length: nnx.merge(graphdef, weights)(mel, length))
-        self._lock = threading.Lock()
+        self._lock, self.compiling = threading.Lock(), 0.0
         self._compiled: dict[int, Callable] = {}
 
     def __call__(self, log_mel: Float[np.ndarray, "m 80"]) -> Float[np.ndarray, "n"]:
@@ -62,7 +64,9 @@ class NeuralVocoder:
         """The lock keeps threads from compiling a length twice."""
         with self._lock:
             if rung not in self._compiled:
+                start = time.perf_counter()
                 self._compiled[rung] = self._jitted.lower(*arguments).compile()
+                self.compiling += time.perf_counter() - start
             return self._compiled[rung]
 
 
