@@ -227,5 +227,5 @@ def _obstacle(metric: Metric, with_text: bool, encoder: str | None) -> str:
     if metric.needs_text and not with_text:
         return "no clip has a text (a .txt or .align beside it, or in a manifest.jsonl)"
     if metric.needs_encoder and encoder is None:
-        return "no speaker encoder ships with this version (name one by --speaker-encoder; v2s-jax import makes one)"
+        return "no speaker encoder is given (--speaker-encoder names one; v2s-jax import makes one)"
     return ""

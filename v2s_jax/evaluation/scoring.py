@@ -181,18 +181,17 @@ def choose_encoder(names: Sequence[str] | None, asked: str | None) -> str | None
 
     Args:
         names: of the metrics; all when None.
-        asked: name or path; the shipped one, if there is one, when None.
+        asked: name or path; the shipped one when None.
 
     Raises:
         V2SError: there is no such encoder.
     """
     if names is not None and not any(BY_NAME[name].needs_encoder for name in names if name in BY_NAME):
         return None
-    from v2s_jax.synthesis.speaker_encoder import default_encoder
+    from v2s_jax.synthesis.speaker_encoder import DEFAULT_ENCODER
 
-    encoder = asked or default_encoder()
-    if encoder is not None:
-        load_encoder(encoder)
+    encoder = asked or DEFAULT_ENCODER
+    load_encoder(encoder)
     return encoder
 
 

@@ -13,14 +13,9 @@ from v2s_jax.interop.speaker import load_speaker_encoder
 from v2s_jax.models.folder import flat_weights, read_model
 from v2s_jax.models.settings import section_of
 from v2s_jax.models.speaker import SpeakerEncoder
-from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate, shipped
+from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
 
-DEFAULT_ENCODER = "voices-ge2e"
-
-
-def default_encoder() -> str | None:
-    """The name of the encoder that ships with the package, if one does."""
-    return DEFAULT_ENCODER if DEFAULT_ENCODER in shipped() else None
+DEFAULT_ENCODER = "voices-ge2e"  # ships with the package
 
 
 class UtteranceEncoder:
