@@ -1,4 +1,4 @@
-"""HiFi-GAN, small: the default vocoder, trained on the sound of GRID and synthetic voices on two CPU cores.
+"""HiFi-GAN, small: a vocoder trained on the sound of GRID and synthetic voices for two CPU cores.
 
 Data: `v2s-jax prepare grid --source GRID --speakers s1 --out data/grid_s1`,
 `v2s-jax prepare grid --source GRID --speakers s2,s3,s5,s31 --out data/grid_others` (few clips: they count four times)

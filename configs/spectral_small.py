@@ -1,4 +1,4 @@
-"""The default vocoder: a network for magnitudes and Griffin-Lim's iterations, trained on two CPU cores.
+"""The default vocoder: a network for magnitudes and Griffin-Lim's iterations, trained on one CPU core.
 
 Data: `v2s-jax prepare grid --source GRID --speakers s1 --out data/grid_s1`,
 `v2s-jax prepare grid --source GRID --speakers s2,s3,s5,s31 --out data/grid_others` (few clips: they count four times)

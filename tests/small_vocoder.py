@@ -1,11 +1,12 @@
-"""A tiny untrained HiFi-GAN, its weights made without initialising anything on a device (as in `small_model.py`)."""
+"""Tiny untrained vocoders, their weights made without initialising anything on a device (as in `small_model.py`)."""
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 from ml_collections import ConfigDict
 
-from v2s_jax.systems import hifigan
+from v2s_jax.data.batch import Batch
+from v2s_jax.systems import hifigan, spectral
 from v2s_jax.systems.registry import build
 
 
@@ -24,6 +25,20 @@ def small_config(**settings) -> ConfigDict:
 def small_system(**settings) -> hifigan.HiFiGAN:
     """The system of `small_config`, the same each time."""
     return filled(lambda: build(small_config(**settings), nnx.Rngs(0)))
+
+
+def small_spectral_config() -> ConfigDict:
+    """A spectral system of two narrow blocks and two iterations."""
+    config = spectral.default_config()
+    config.generator.update({"width": 8, "hidden": 12, "blocks": 2, "kernel_size": 3, "iterations": 2})
+    return config
+
+
+def tones(rows: int = 2, frames: int = 4) -> Batch:
+    """Up to three voices of two harmonics each."""
+    t = np.arange(640 * frames) / 16000
+    waves = [0.3 * np.sin(2 * np.pi * hz * t) + 0.1 * np.sin(6 * np.pi * hz * t) for hz in (120, 170, 230)[:rows]]
+    return Batch(length=np.full(rows, frames, np.int32), audio=np.stack(waves).astype(np.float32))
 
 
 def filled(make) -> nnx.Module:

@@ -66,17 +66,19 @@ def test_training_imports_neither_video_nor_tfds_packages_from_the_wheel(wheel, 
 
 
 @pytest.mark.slow
-def test_the_shipped_model_runs_in_pytorch_without_jax_from_the_wheel(wheel, tmp_path):
+def test_shipped_models_run_in_pytorch_without_jax_from_the_wheel(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "for name in ('jax', 'jaxlib', 'flax', 'optax'): sys.modules[name] = None\n"
         "import torch, v2s_jax.interop.torch as interop\n"
         f"assert interop.__file__.startswith({str(tmp_path)!r}), interop.__file__\n"
-        f"model = interop.load({str(tmp_path / 'site' / 'v2s_jax' / 'assets' / 'talker-svts')!r})\n"
+        f"assets = {str(tmp_path / 'site' / 'v2s_jax' / 'assets')!r}\n"
+        "model, vocoder = (interop.load(f'{assets}/{name}') for name in ('talker-svts', 'spectral-small'))\n"
         "with torch.inference_mode():\n"
         "    mel = model(torch.zeros(1, 5, 88, 88, dtype=torch.uint8), torch.tensor([5]))\n"
-        "print(*mel.shape, bool(mel.isfinite().all()))"
+        "    wave = vocoder(mel.transpose(1, 2))\n"
+        "print(*mel.shape, *wave.shape, bool(wave.isfinite().all()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "1 20 80 True"
+    assert done.stdout.strip() == "1 20 80 1 1 3200 True"

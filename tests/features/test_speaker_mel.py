@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from v2s_jax.features.mel import mel_filters
+from v2s_jax.features.filters import mel_filters
 from v2s_jax.features.speaker_mel import (
     normalise_volume,
     partial_starts,

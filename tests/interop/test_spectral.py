@@ -5,24 +5,17 @@ import torch
 from flax import nnx
 from ml_collections import ConfigDict
 
-from tests.small_vocoder import filled
+from tests.small_vocoder import filled, small_spectral_config
 from v2s_jax.errors import V2SError
 from v2s_jax.interop import load_hifigan, load_spectral, spectral
 from v2s_jax.interop.torch import load
 from v2s_jax.models.folder import save_model
 from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
-from v2s_jax.systems.spectral import default_config
-
-
-def small_config():
-    config = default_config()
-    config.generator.update({"width": 8, "hidden": 12, "blocks": 2, "kernel_size": 3, "iterations": 2})
-    return config
 
 
 def small_system():
-    return filled(lambda: build(small_config(), nnx.Rngs(0)))
+    return filled(lambda: build(small_spectral_config(), nnx.Rngs(0)))
 
 
 def mels():
@@ -32,7 +25,7 @@ def mels():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("spectral") / "part"
-    save_model(folder, small_config().generator, small_system().generator, {"source": "here"}, "")
+    save_model(folder, small_spectral_config().generator, small_system().generator, {"source": "here"}, "")
     return folder
 
 
@@ -47,7 +40,8 @@ def test_a_folder_loads_in_jax_and_in_torch(folder):
 
 def test_a_whole_system_runs_in_torch(folder, tmp_path):
     _, *states = nnx.split(small_system(), nnx.Param, ...)
-    save_pretrained(tmp_path / "whole", ConfigDict({"system": small_config()}), *map(nnx.to_pure_dict, states), "")
+    config = ConfigDict({"system": small_spectral_config()})
+    save_pretrained(tmp_path / "whole", config, *map(nnx.to_pure_dict, states), "")
     with torch.inference_mode():
         one, other = (load(path)(torch.tensor(mels()).transpose(1, 2)) for path in (folder, tmp_path / "whole"))
     assert one.shape == (1, 1, 1120)

@@ -25,6 +25,7 @@ def test_the_model_decides():
         ({"overlap": 400}, "0 < 2 fade <= overlap <= window"),
         ({"fade": 0}, "0 < 2 fade <= overlap <= window"),
         ({"window": -5}, "0 < 2 fade <= overlap <= window"),
+        ({"contrast": 0.0}, "synthesis.contrast = 0.0; expected a number above 0"),
     ],
 )
 def test_sections_that_do_not_fit(section, sentence):

@@ -12,7 +12,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.synthesis.buckets import padded_mouths
 from v2s_jax.synthesis.synthesizer import Synthesizer, real_time_factor
-from v2s_jax.synthesis.vocoder import CHUNK
+from v2s_jax.synthesis.vocoder import CHUNK, sharpen
 from v2s_jax.systems.pretrained import assemble
 
 WINDOW, OVERLAP = 40, 20
@@ -43,8 +43,9 @@ class Echo(nnx.Module):
         return jnp.repeat(around, 4, axis=1)[..., None] * jnp.ones(80)[None, None]
 
 
-def echo(batch_size=1, **settings):
-    config = ConfigDict({"system": {"name": "echo"}, "synthesis": {"window": WINDOW, "overlap": OVERLAP}})
+def echo(batch_size=1, contrast=1.0, **settings):
+    section = {"window": WINDOW, "overlap": OVERLAP, "contrast": contrast}
+    config = ConfigDict({"system": {"name": "echo"}, "synthesis": section})
     synth = Synthesizer(config, Echo(**settings), batch_size=batch_size)
     synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
     return synth
@@ -64,6 +65,13 @@ def test_windows_and_buckets_change_nothing(make_clip, frames):
     assert speech.sample_rate == 16000 and speech.seconds == frames / 25
     np.testing.assert_allclose(speech.log_mel[:, 3], np.repeat(expected(clip), 4), atol=1e-5)
     assert speech.clip is clip
+
+
+def test_the_vocoder_hears_the_contrast_asked_for(make_clip):
+    clip = make_clip(30)
+    plain, sharp = (echo(contrast=contrast, reach=0)(clip) for contrast in (1.0, 1.1))
+    np.testing.assert_allclose(sharp.log_mel, sharpen(plain.log_mel, 1.1), atol=1e-5)
+    np.testing.assert_allclose(sharp.waveform, sharp.log_mel[:, 0].repeat(160))
 
 
 def test_waveform_systems(make_clip):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.small_vocoder import small_config, small_system
+from tests.small_vocoder import small_config, small_system, tones
 from v2s_jax.data.batch import Batch
 from v2s_jax.systems import hifigan
 from v2s_jax.systems.base import System
@@ -13,12 +13,6 @@ from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.state import create_state, make_players
 from v2s_jax.training.step import make_eval_steps, make_train_step
-
-
-def tones(rows=2, frames=4):
-    t = np.arange(640 * frames) / 16000
-    waves = [0.3 * np.sin(2 * np.pi * hz * t) + 0.1 * np.sin(6 * np.pi * hz * t) for hz in (120, 170, 230)[:rows]]
-    return Batch(length=np.full(rows, frames, np.int32), audio=np.stack(waves).astype(np.float32))
 
 
 @functools.cache

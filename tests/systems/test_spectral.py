@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.small_vocoder import small_spectral_config, tones
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.features.mel_inversion import stft
-from v2s_jax.systems import spectral
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
@@ -17,21 +17,9 @@ from v2s_jax.training.state import create_state, make_players
 from v2s_jax.training.step import make_train_step
 
 
-def tones(rows=2, frames=4):
-    t = np.arange(640 * frames) / 16000
-    waves = [0.3 * np.sin(2 * np.pi * hz * t) + 0.1 * np.sin(6 * np.pi * hz * t) for hz in (120, 170, 230)[:rows]]
-    return Batch(length=np.full(rows, frames, np.int32), audio=np.stack(waves).astype(np.float32))
-
-
-def small_config():
-    config = spectral.default_config()
-    config.generator.update({"width": 16, "hidden": 24, "blocks": 2, "iterations": 2})
-    return config
-
-
 @functools.cache
 def small_system():
-    return jax.jit(lambda: build(small_config(), nnx.Rngs(0)))()
+    return jax.jit(lambda: build(small_spectral_config(), nnx.Rngs(0)))()
 
 
 def loss_of(batch):
@@ -72,7 +60,7 @@ def test_padding_changes_neither_the_sound_nor_the_loss():
 @functools.cache
 def start():
     config = default_config()
-    config.system = small_config()
+    config.system = small_spectral_config()
     config.optimizer.update({"schedule": "constant", "learning_rate": 5e-3})
     players = make_players(small_system(), small_system().stages()["regression"], config)
     state = create_state(small_system(), players, 0.0, jax.random.key(1))

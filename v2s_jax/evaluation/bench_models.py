@@ -51,11 +51,13 @@ class Case(NamedTuple):
         section: "model" or "system" of a folder's config.
         config: makes its settings.
         inputs: (rows, generator) -> our arguments, and theirs, as arrays.
+        trained: the method that a training step differentiates, on both sides.
     """
 
     section: str
     config: Callable[[], ConfigDict]
     inputs: Callable[[int, np.random.Generator], tuple[tuple, tuple]]
+    trained: str = "__call__"
 
 
 class _Synthesis(nnx.Module):
@@ -99,7 +101,7 @@ CASES = {
     "hubert-large": Case("model", lambda: hubert.default_config("large"), _waves),
     "hifigan": Case("model", lambda: hifigan.default_config("16k"), _mels),
     "hifigan-small": Case("model", lambda: hifigan.default_config("small"), _mels),
-    "spectral": Case("model", lambda: spectral.default_config(), _mels),
+    "spectral": Case("model", spectral.default_config, _mels, trained="log_magnitude"),
     "speaker": Case("model", lambda: speaker.default_config("published"), _speaker_mels),
 }
 BY_DEFAULT = [name for name in CASES if not name.endswith("-large")]
@@ -149,8 +151,8 @@ def _training(
         step, theirs, flops = gan_steps(GANS[name], scratch / f"{name}-gan")
     else:
         own, foreign = CASES[name].inputs(TRAINING_ROWS, np.random.default_rng(0))
-        step, flops = training_step(module, own)
-        theirs = twin.step(foreign) if twin else None
+        step, flops = training_step(module, own, CASES[name].trained)
+        theirs = twin.step(foreign, CASES[name].trained) if twin else None
     yield from _figures(f"{name} training step", step, theirs, flops, rate, seconds)
 
 
@@ -167,8 +169,8 @@ def matmul_rate(seconds: float) -> float:
     return 2e-9 * MATRIX**3 / min(_times(lambda: product(a), None, min(seconds, 1.0))[0])
 
 
-def training_step(module: Any, inputs: tuple) -> tuple[Call, float]:
-    """Forward, backward and an AdamW update for the mean square of what a module gives, in place; and its FLOPs."""
+def training_step(module: Any, inputs: tuple, method: str) -> tuple[Call, float]:
+    """Forward, backward and an AdamW update for the mean square of what a method gives, in place; and its FLOPs."""
     trained = nnx.view(module, raise_if_not_found=False, deterministic=True)
     graphdef, *states = nnx.split(trained, nnx.Param, ...)
     own, rest = map(nnx.to_pure_dict, states)
@@ -176,7 +178,7 @@ def training_step(module: Any, inputs: tuple) -> tuple[Call, float]:
 
     def step(params, opt_state, rest, inputs):
         def loss(params):
-            return jnp.mean(jnp.square(nnx.merge(graphdef, params, rest)(*inputs).astype(jnp.float32)))
+            return jnp.mean(jnp.square(getattr(nnx.merge(graphdef, params, rest), method)(*inputs).astype(jnp.float32)))
 
         value, gradients = jax.value_and_grad(loss)(params)
         updates, opt_state = optimizer.update(gradients, opt_state, params)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from v2s_jax.constants import HOP_LENGTH, N_FFT
-from v2s_jax.features.mel import mel_filters
+from v2s_jax.features.filters import mel_filters
 from v2s_jax.interop.torch import load
 
 _LEARNING_RATE = 1e-4
@@ -36,7 +36,7 @@ class Twin:
 
         return run
 
-    def step(self, inputs: tuple[np.ndarray, ...]) -> Any:
+    def step(self, inputs: tuple[np.ndarray, ...], method: str) -> Any:
         """A call that trains the model for a step, as `bench_models.training_step` does."""
         module = self.module.train()
         optimizer = torch.optim.AdamW(module.parameters(), _LEARNING_RATE)
@@ -44,7 +44,7 @@ class Twin:
 
         def run():
             optimizer.zero_grad()
-            loss = module(*tensors).square().mean()
+            loss = getattr(module, method)(*tensors).square().mean()
             loss.backward()
             optimizer.step()
             return loss.item()

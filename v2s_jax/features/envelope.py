@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from v2s_jax.constants import SAMPLE_RATE
-from v2s_jax.features.mel import mel_filters
+from v2s_jax.features.filters import mel_filters
 
 SEGMENT = 38  # mel frames, 380 ms
 STRIDE = 2  # mel frames between segments: the mean over them hardly changes, at half the cost

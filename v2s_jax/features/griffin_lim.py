@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from v2s_jax.constants import HOP_LENGTH, N_FFT
-from v2s_jax.features.mel import mel_filters
+from v2s_jax.features.filters import mel_filters, spreading
 
 _MOMENTUM = 0.99  # fast Griffin-Lim (Perraudin, Balazs and Sondergaard, WASPAA 2013)
 _UPDATES = 30  # of the magnitudes; more changes neither PESQ nor ESTOI
@@ -53,7 +53,7 @@ def mel_to_magnitude(mel: Float[np.ndarray, "m 80"]) -> Float[np.ndarray, "m 321
     """
     filters = mel_filters()
     mel = mel.astype(np.float32)
-    magnitude = (mel / filters.sum(0)) @ filters.T / np.maximum(filters.sum(1), 1e-9)
+    magnitude = mel @ spreading()
     target = mel @ filters.T
     for _ in range(_UPDATES):
         magnitude *= target / np.maximum(magnitude @ filters @ filters.T, 1e-20)

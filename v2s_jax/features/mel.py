@@ -5,43 +5,17 @@ Magnitude STFT with a periodic Hann window of 640 samples, hop 160, centred with
 the centred frames the last is dropped, so n samples give n // 160 frames and a video frame has exactly four.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS, SAMPLE_RATE
+from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS
+from v2s_jax.features.filters import hann, mel_filters
+from v2s_jax.features.frames import overlapping
 
 _POWER_FLOOR = 1e-14  # keeps the square root's gradient finite; its magnitude, 1e-7, is far below the mel floor
 _HOPS = N_FFT // HOP_LENGTH  # hops to a window
-
-
-@functools.cache
-def mel_filters(n_fft: int = N_FFT, n_mels: int = N_MELS) -> Float[np.ndarray, "bins mels"]:
-    """Triangular mel filters, one a column (Slaney, Auditory Toolbox, 1998; librosa.filters.mel transposed)."""
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(SAMPLE_RATE / 2), n_mels + 2))
-    frequencies = np.arange(n_fft // 2 + 1)[:, None] * SAMPLE_RATE / n_fft
-    low, centre, high = edges[:-2], edges[1:-1], edges[2:]
-    triangles = np.minimum((frequencies - low) / (centre - low), (high - frequencies) / (high - centre))
-    return (np.maximum(triangles, 0) * 2 / (high - low)).astype(np.float32)  # Slaney: unit area over Hz
-
-
-def _hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear up to 1000 Hz, 15 mel; above, 27 mel to each factor of 6.4."""
-    return hz * 3 / 200 if hz < 1000 else 15 + 27 * np.log(hz / 1000) / np.log(6.4)
-
-
-def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
-    """The inverse of `_hz_to_mel`, elementwise."""
-    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
-
-
-@functools.cache
-def hann(n: int = N_FFT) -> Float[np.ndarray, "n"]:
-    """The periodic Hann window in float64 (periodic as for spectra, not the symmetric one of filter design)."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)
 
 
 def _padding(n: int) -> tuple[int, int]:
@@ -72,8 +46,7 @@ def log_mel(wave: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m 80"]:
 def log_mel_jax(wave: Float[jax.Array, "*B n"]) -> Float[jax.Array, "*B m 80"]:
     """Log-mel spectrogram on the device: the numbers of `log_mel`, differentiable, finite gradients at silence.
 
-    Frames are cut by reshaping to hops and joining four neighbours, not by the convolution that jax.scipy.signal.stft
-    lowers to. Computed in float32 whatever the dtype of `wave`: within 1e-4 of `log_mel` in every bin down to 60 dB
+    Computed in float32 whatever the dtype of `wave`: within 1e-4 of `log_mel` in every bin down to 60 dB
     below the frame's loudest, and within 1e-3 in the quieter ones, where single precision itself ends.
 
     Args:
@@ -89,8 +62,7 @@ def log_mel_jax(wave: Float[jax.Array, "*B n"]) -> Float[jax.Array, "*B m 80"]:
     left, right = _padding(n)
     wave = wave.astype(jnp.float32)[..., : n + min(right, 0)]
     padded = jnp.pad(wave, [(0, 0)] * len(batch) + [(left, max(right, 0))], mode="reflect")
-    hops = padded.reshape(*batch, m + _HOPS - 1, HOP_LENGTH)
-    frames = jnp.concatenate([hops[..., i : i + m, :] for i in range(_HOPS)], axis=-1)
+    frames = overlapping(padded, N_FFT, HOP_LENGTH)
     spectrum = jnp.fft.rfft(frames * jnp.asarray(hann(), jnp.float32).reshape((1,) * (frames.ndim - 1) + (N_FFT,)))
     power = spectrum.real**2 + spectrum.imag**2
     magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))

@@ -11,7 +11,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from v2s_jax.constants import HOP_LENGTH, N_FFT
-from v2s_jax.features.mel import hann, mel_filters
+from v2s_jax.features.filters import hann, mel_filters
+from v2s_jax.features.frames import overlapping
 
 _HOPS = N_FFT // HOP_LENGTH  # hops to a window
 _CENTRE = N_FFT // 2 // HOP_LENGTH  # hops from a window's start to its centre
@@ -25,10 +26,8 @@ def stft(wave: Float[Array, "B n"]) -> Complex[Array, "B m 321"]:
     Args:
         wave: n = 160 m samples; frame t is centred on sample 160 t.
     """
-    rows, n = wave.shape
-    hops = jnp.pad(wave, ((0, 0), (_CENTRE * HOP_LENGTH, (_HOPS - _CENTRE - 1) * HOP_LENGTH)))
-    hops = hops.reshape(rows, -1, HOP_LENGTH)
-    frames = jnp.concatenate([hops[:, i : i + n // HOP_LENGTH] for i in range(_HOPS)], axis=-1)
+    padded = jnp.pad(wave, ((0, 0), (_CENTRE * HOP_LENGTH, (_HOPS - _CENTRE - 1) * HOP_LENGTH)))
+    frames = overlapping(padded, N_FFT, HOP_LENGTH)
     return jnp.fft.rfft(frames * jnp.asarray(hann(), jnp.float32)[None, None])
 
 
@@ -54,10 +53,15 @@ def _overlap_add(frames: Float[Array, "B m N"]) -> Float[Array, "B n"]:
     return hops[:, _CENTRE : _CENTRE + count].reshape(rows, count * HOP_LENGTH)
 
 
-def fit_mel(magnitude: Float[Array, "B m 321"], mel: Float[Array, "B m 80"]) -> Float[Array, "B m 321"]:
-    """One multiplicative update (Lee and Seung 2000) of magnitudes towards those of a linear mel."""
+def fit_mel(magnitude: Float[Array, "B m 321"], back: Float[Array, "B m 321"]) -> Float[Array, "B m 321"]:
+    """One multiplicative update (Lee and Seung 2000) of magnitudes towards those of a linear mel.
+
+    Args:
+        magnitude: positive.
+        back: the mel through the transposed filters, `mel @ mel_filters().T`.
+    """
     filters = jnp.asarray(mel_filters())
-    return magnitude * ((mel @ filters.T) / jnp.maximum(magnitude @ filters @ filters.T, _TINY))
+    return magnitude * (back / jnp.maximum(magnitude @ filters @ filters.T, _TINY))
 
 
 def invert_mel(
@@ -87,15 +91,17 @@ def invert_mel(
     lengths = jnp.full(rows, count) if lengths is None else lengths
     valid = jnp.arange(count)[None] < lengths[:, None]
     mel = jnp.where(valid[..., None], jnp.exp(log_mel.astype(jnp.float32)), 0)
+    back = mel @ mel_filters().T
     given = jnp.maximum(magnitude.astype(jnp.float32), _TINY)
-    given = lax.fori_loop(0, _UPDATES, lambda _, a: fit_mel(a, mel), given)
+    given = jnp.maximum(lax.fori_loop(0, _UPDATES, lambda _, a: fit_mel(a, back), given), _TINY)
+    held = given ** (1 - freedom)
 
     def iterate(_, state):
         spectrum, before = state
         consistent = stft(istft(spectrum, valid))
         found = jnp.maximum(jnp.abs(consistent), _TINY)
         ahead = consistent - momentum / (1 + momentum) * before
-        fitted = fit_mel(found**freedom * jnp.maximum(given, _TINY) ** (1 - freedom), mel)
+        fitted = fit_mel(found**freedom * held, back)
         return fitted * ahead / jnp.maximum(jnp.abs(ahead), _TINY), consistent
 
     start = given.astype(jnp.complex64)

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from v2s_jax.constants import HOP_LENGTH, SAMPLE_RATE
-from v2s_jax.features.mel import hann, mel_filters
+from v2s_jax.features.filters import hann, mel_filters
+from v2s_jax.features.frames import overlapping
 
 SPEAKER_MELS = 40
 PARTIAL_FRAMES = 160  # mel frames of one partial utterance: 1.6 s
@@ -56,8 +57,7 @@ def speaker_mel_jax(
     left, total = _FFT // 2, (m + _HOPS - 1) * HOP_LENGTH
     wave = jnp.asarray(wave, jnp.float32)[..., : total - left]
     padded = jnp.pad(wave, [(0, 0)] * len(batch) + [(left, max(total - left - n, 0))])
-    hops = padded.reshape(*batch, m + _HOPS - 1, HOP_LENGTH)
-    frames = jnp.concatenate([hops[..., i : i + m, :] for i in range(_HOPS)], axis=-1)[..., :_FFT]
+    frames = overlapping(padded, _FFT, HOP_LENGTH)
     window = jnp.asarray(hann(_FFT), jnp.float32).reshape((1,) * (frames.ndim - 1) + (_FFT,))
     spectrum = jnp.fft.rfft(frames * window)
     filters = jnp.asarray(mel_filters(_FFT, SPEAKER_MELS)) if filters is None else filters

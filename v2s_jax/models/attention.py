@@ -22,8 +22,7 @@ def read(
 ) -> Float[Array, "B T H d"]:
     """Means of the values, weighted by the softmax of the scores, in the values' dtype.
 
-    The softmax divides after the product and not before it: there are fewer numbers to divide, and XLA:CPU passes over
-    the weights once less (a third of the time of the plain form).
+    The softmax divides after the product and not before it: there are fewer numbers to divide.
 
     Args:
         scores: scaled.

@@ -2,7 +2,7 @@
 
 Tacotron spoke this way (Wang et al. 2017, arXiv 1703.10135: a post-processing net from mel to linear frequency). Here
 the network is one of ConvNeXt blocks over time (Liu et al. 2022, arXiv 2201.03545; over mel frames as in Siuzdak 2023,
-arXiv 2306.00814), a tenth of HiFi-GAN's arithmetic, and it is trained by regression alone, in minutes on a CPU.
+arXiv 2306.00814) and learns by regression alone.
 """
 
 import jax
@@ -13,15 +13,15 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS
-from v2s_jax.features.mel import mel_filters, scale_mel
+from v2s_jax.constants import HOP_LENGTH, LOG_FLOOR, N_FFT, N_MELS
+from v2s_jax.features.filters import spreading
+from v2s_jax.features.mel import scale_mel
 from v2s_jax.features.mel_inversion import invert_mel
 from v2s_jax.models import ops, ops1d
 from v2s_jax.models.conformer import layer_norm
 
 BINS = N_FFT // 2 + 1
 _LAYER_SCALE = 0.2  # of a block's first contribution: with few blocks ConvNeXt's 1e-6 only delays
-_LOUDEST = 2 * LOG_CEILING  # of a log-mel; nothing spoken is louder
 _FLOOR = float(np.exp(LOG_FLOOR))
 
 
@@ -110,7 +110,6 @@ class SpectralVocoder(nnx.Module):
         Raises:
             ValueError: the mel has another number of bins, or its axes another order.
         """
-        log_mel = jnp.minimum(log_mel, _LOUDEST)
         magnitude = jnp.exp(self.log_magnitude(log_mel, lengths))
         return invert_mel(log_mel, magnitude, lengths, self.iterations, self.momentum, self.freedom)
 
@@ -128,12 +127,5 @@ class SpectralVocoder(nnx.Module):
         x = x + self.embed_bias[...].astype(self.dtype)[None, None]
         for block in self.blocks:
             x = block(x, valid)
-        return smooth_log_magnitude(log_mel) + self.head(x).astype(jnp.float32)
-
-
-def smooth_log_magnitude(log_mel: Float[Array, "B M 80"]) -> Float[Array, "B M 321"]:
-    """What a mel says of the magnitudes without a network: each bin has the mean of its filters' own means."""
-    filters = mel_filters()
-    mean = jnp.exp(log_mel.astype(jnp.float32)) / filters.sum(0)[None, None]
-    shares = (filters / np.maximum(filters.sum(1, keepdims=True), 1e-9)).T
-    return jnp.log(jnp.maximum(mean @ shares, _FLOOR))
+        smooth = jnp.exp(log_mel.astype(jnp.float32)) @ spreading()
+        return jnp.log(jnp.maximum(smooth, _FLOOR)) + self.head(x).astype(jnp.float32)

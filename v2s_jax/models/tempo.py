@@ -6,9 +6,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from v2s_jax.constants import MEL_PER_FRAME
+from v2s_jax.models.training_only import TrainingOnly
 
 
-class VaryTempo(nnx.Module):
+class VaryTempo(TrainingOnly):
     """Plays video and mel of each row at a random speed, in training; pitch stays.
 
     Args:
@@ -18,16 +19,8 @@ class VaryTempo(nnx.Module):
     def __init__(self, bounds: tuple[float, float]):
         if not 0 < bounds[0] <= bounds[1]:
             raise ValueError(f"tempo is {bounds}: expected least and most speed, both above 0")
-        self.bounds, self.deterministic = bounds, False
-
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """Lets `nnx.view` switch between training and evaluation.
-
-        Args:
-            deterministic: whether everything stays as it is.
-        """
-        if deterministic is not None:
-            self.deterministic = deterministic
+        super().__init__()
+        self.bounds = bounds
 
     def __call__(
         self,

@@ -7,11 +7,12 @@ from jaxtyping import Array, Float, Int
 
 from v2s_jax.constants import SAMPLES_PER_FRAME
 from v2s_jax.features.resample import change_speed
+from v2s_jax.models.training_only import TrainingOnly
 
 _PEAK = 0.98  # what random loudness stays below
 
 
-class VaryVoice(nnx.Module):
+class VaryVoice(TrainingOnly):
     """Changes loudness and speed, and with it pitch, of each row at random, in training: other voices from few.
 
     Args:
@@ -20,16 +21,8 @@ class VaryVoice(nnx.Module):
     """
 
     def __init__(self, gain_db: tuple[float, float], speed: tuple[float, float]):
-        self.gain_db, self.speed, self.deterministic = gain_db, speed, False
-
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """Lets `nnx.view` switch between training and evaluation.
-
-        Args:
-            deterministic: whether everything stays as it is.
-        """
-        if deterministic is not None:
-            self.deterministic = deterministic
+        super().__init__()
+        self.gain_db, self.speed = gain_db, speed
 
     def __call__(
         self, wave: Float[Array, "B T"], length: Int[Array, "B"], rngs: nnx.Rngs

@@ -41,4 +41,6 @@ def synthesis_config(config: ConfigDict) -> ConfigDict:
             f"the model's config has synthesis.window = {merged.window}, overlap = {merged.overlap} and fade = "
             f"{merged.fade}; expected 0 < 2 fade <= overlap <= window - 2 fade"
         )
+    if not merged.contrast > 0:
+        raise V2SError(f"the model's config has synthesis.contrast = {merged.contrast}; expected a number above 0")
     return merged

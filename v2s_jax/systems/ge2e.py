@@ -22,6 +22,7 @@ from v2s_jax.features.speaker_mel import (
 )
 from v2s_jax.models.speaker import SpeakerEncoder, unit
 from v2s_jax.models.speaker import default_config as encoder_config
+from v2s_jax.models.training_only import TrainingOnly
 from v2s_jax.systems.base import Metrics, Rules
 
 _LEAST_SCALE = 1e-6  # w > 0: more alike must mean more probable
@@ -146,7 +147,7 @@ def normalised(wave: Float[Array, "B n"]) -> Float[Array, "B n"]:
     return wave * jnp.where(power > 0, jnp.maximum(gain, 1), 1)
 
 
-class Disguise(nnx.Module):
+class Disguise(TrainingOnly):
     """Waves to mels, in training those of other speakers, louder or softer and in some noise.
 
     Args:
@@ -156,16 +157,8 @@ class Disguise(nnx.Module):
     """
 
     def __init__(self, warp: float, gain_db: float, noise_db: tuple[float, float]):
-        self.warp, self.gain_db, self.noise_db, self.deterministic = warp, gain_db, noise_db, False
-
-    def set_view(self, deterministic: bool | None = None) -> None:
-        """Lets `nnx.view` switch between training and evaluation.
-
-        Args:
-            deterministic: whether speech is heard as it is.
-        """
-        if deterministic is not None:
-            self.deterministic = deterministic
+        super().__init__()
+        self.warp, self.gain_db, self.noise_db = warp, gain_db, noise_db
 
     def __call__(self, waves: Float[Array, "N M n"], rngs: nnx.Rngs | None) -> Float[Array, "N M m 40"]:
         """Mel power of N speakers' M waves."""

@@ -6,12 +6,13 @@ See `v2s_jax/models/spectral.py` and `v2s_jax/features/mel_inversion.py` for whe
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT
-from v2s_jax.features.mel import mel_filters
+from v2s_jax.features.filters import mel_filters, spreading
 
 _TINY, _UPDATES = 1e-8, 10
 
@@ -40,6 +41,7 @@ class SpectralVocoder(nn.Module):
     """
 
     filters: torch.Tensor
+    spreading: torch.Tensor
     window: torch.Tensor
 
     def __init__(self, config: Mapping[str, Any]):
@@ -50,11 +52,11 @@ class SpectralVocoder(nn.Module):
         self.blocks = nn.ModuleList(Block(width, config["hidden"], kernel_size) for _ in range(config["blocks"]))
         self.head = nn.Linear(width, N_FFT // 2 + 1)
         self.register_buffer("filters", torch.from_numpy(mel_filters()), persistent=False)
+        self.register_buffer("spreading", torch.from_numpy(np.ascontiguousarray(spreading())), persistent=False)
         self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
         """[B, 80, M] to [B, 1, 160 M]."""
-        log_mel = log_mel.clamp(max=2 * LOG_CEILING)
         return self._invert(log_mel.transpose(1, 2).exp(), self.log_magnitude(log_mel).exp())[:, None]
 
     def log_magnitude(self, log_mel: torch.Tensor) -> torch.Tensor:
@@ -62,24 +64,25 @@ class SpectralVocoder(nn.Module):
         x = self.embed((log_mel - LOG_FLOOR) * (2 / (LOG_CEILING - LOG_FLOOR)) - 1).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
-        shares = (self.filters / self.filters.sum(1, keepdim=True).clamp_min(1e-9)).T
-        smooth = (log_mel.transpose(1, 2).exp() / self.filters.sum(0)) @ shares
+        smooth = log_mel.transpose(1, 2).exp() @ self.spreading
         return smooth.clamp_min(1e-5).log() + self.head(x)
 
     def _invert(self, mel: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
+        back = mel @ self.filters.T
         given = magnitude.clamp_min(_TINY)
         for _ in range(_UPDATES):
-            given = self._fit(given, mel)
+            given = self._fit(given, back)
+        given = given.clamp_min(_TINY)
         spectrum, before = given.to(torch.complex64), torch.zeros_like(given, dtype=torch.complex64)
         for _ in range(self.iterations):
             consistent = self._stft(self._istft(spectrum))
             ahead = consistent - self.momentum / (1 + self.momentum) * before
-            mixed = consistent.abs().clamp_min(_TINY) ** self.freedom * given.clamp_min(_TINY) ** (1 - self.freedom)
-            spectrum, before = self._fit(mixed, mel) * ahead / ahead.abs().clamp_min(_TINY), consistent
+            mixed = consistent.abs().clamp_min(_TINY) ** self.freedom * given ** (1 - self.freedom)
+            spectrum, before = self._fit(mixed, back) * ahead / ahead.abs().clamp_min(_TINY), consistent
         return self._istft(spectrum)
 
-    def _fit(self, magnitude: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
-        return magnitude * (mel @ self.filters.T) / (magnitude @ self.filters @ self.filters.T).clamp_min(_TINY)
+    def _fit(self, magnitude: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
+        return magnitude * back / (magnitude @ self.filters @ self.filters.T).clamp_min(_TINY)
 
     def _stft(self, wave: torch.Tensor) -> torch.Tensor:
         padded = F.pad(wave, (N_FFT // 2, N_FFT // 2 - HOP_LENGTH))
