@@ -13,12 +13,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from v2s_jax.constants import HOP_LENGTH, SAMPLE_RATE, SAMPLES_PER_FRAME
+from v2s_jax.features.frames import overlapping
 
 N_FILTERS = 26
 STACK = 4  # 100 Hz filterbank frames to one 25 Hz step
-_FRAME = SAMPLE_RATE // 40  # 25 ms
-_FFT = 512
-_PREEMPHASIS = 0.97
+FRAME = SAMPLE_RATE // 40  # 25 ms
+FFT = 512
+PREEMPHASIS = 0.97
+SCALE = 32768  # the published models heard 16-bit files
 _EPS = float(np.finfo(float).eps)  # stands in for an energy of exactly 0
 
 
@@ -26,14 +28,14 @@ def log_filterbank(wave: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m 26"]:
     """Log filterbank energies of a wave in [-1, 1] at 16 kHz, float64; m = 1 + ceil((n - 400) / 160), at least 1."""
     if len(wave) == 0:
         return np.zeros((0, N_FILTERS))
-    # The published models heard 16-bit files: same scale, same rounding, same clipping.
-    signal = np.clip(np.rint(wave.astype(np.float64) * 32768), -32768, 32767)
-    signal[1:] -= _PREEMPHASIS * signal[:-1]
-    m = 1 + max(0, -(-(len(signal) - _FRAME) // HOP_LENGTH))
-    signal = np.pad(signal, (0, max(0, (m - 1) * HOP_LENGTH + _FRAME - len(signal))))
-    frames = np.lib.stride_tricks.sliding_window_view(signal, _FRAME)[::HOP_LENGTH][:m]
-    spectrum = np.fft.rfft(frames, _FFT)
-    energy = (spectrum.real**2 + spectrum.imag**2) / _FFT @ _filters()
+    # As in 16-bit files: same scale, same rounding, same clipping.
+    signal = np.clip(np.rint(wave.astype(np.float64) * SCALE), -SCALE, SCALE - 1)
+    signal[1:] -= PREEMPHASIS * signal[:-1]
+    m = 1 + max(0, -(-(len(signal) - FRAME) // HOP_LENGTH))
+    signal = np.pad(signal, (0, max(0, (m - 1) * HOP_LENGTH + FRAME - len(signal))))
+    frames = np.lib.stride_tricks.sliding_window_view(signal, FRAME)[::HOP_LENGTH][:m]
+    spectrum = np.fft.rfft(frames, FFT)
+    energy = (spectrum.real**2 + spectrum.imag**2) / FFT @ filterbank_filters()
     return np.log(np.where(energy == 0, _EPS, energy))
 
 
@@ -69,33 +71,40 @@ def stacked_filterbank_jax(
         audio: waveforms in [-1, 1] at 16 kHz, 640 T samples each.
         length: valid video frames of each row; what is beyond them does not count.
     """
-    rows, samples = audio.shape
-    steps = samples // SAMPLES_PER_FRAME
+    samples = audio.shape[1]
     within = jnp.arange(samples)[None] < SAMPLES_PER_FRAME * length[:, None]
-    signal = jnp.clip(jnp.round(audio.astype(jnp.float32) * 32768), -32768, 32767)
+    signal = jnp.clip(jnp.round(audio.astype(jnp.float32) * SCALE), -SCALE, SCALE - 1)
     before = jnp.pad(signal, ((0, 0), (1, 0)))[:, :-1]
-    signal = jnp.where(within, signal - _PREEMPHASIS * before, 0)
-    hops = jnp.pad(signal, ((0, 0), (0, 2 * HOP_LENGTH))).reshape(rows, -1, HOP_LENGTH)
-    frames = jnp.concatenate([hops[:, :-2], hops[:, 1:-1], hops[:, 2:]], -1)[..., :_FRAME]
-    spectrum = jnp.fft.rfft(frames, _FFT)
-    power = (spectrum.real**2 + spectrum.imag**2) / _FFT
-    energy = jnp.matmul(power, _filters().astype(np.float32), precision=jax.lax.Precision.HIGHEST)
+    signal = jnp.where(within, signal - PREEMPHASIS * before, 0)
+    frames = overlapping(jnp.pad(signal, ((0, 0), (0, 2 * HOP_LENGTH))), FRAME, HOP_LENGTH)
+    spectrum = jnp.fft.rfft(frames, FFT)
+    power = (spectrum.real**2 + spectrum.imag**2) / FFT
+    energy = jnp.matmul(power, filterbank_filters().astype(np.float32), precision=jax.lax.Precision.HIGHEST)
+    return stack(jnp.log(jnp.where(energy == 0, _EPS, energy)), length)
+
+
+def stack(energies: Float[jax.Array, "B m 26"], length: Int[jax.Array, "B"]) -> Float[jax.Array, "B T 104"]:
+    """Log energies as the encoder takes them: four a step, each step normalised over its 104 values.
+
+    Args:
+        energies: logarithms, m = 4 T of them.
+        length: valid video frames of each row.
+    """
     # The frames of a wave end with the one that reaches its end: of each step's four, the clip's last step lacks one.
-    present = jnp.arange(STACK * steps)[None] < (STACK * length - 1)[:, None]
-    logarithm = jnp.where(present[..., None], jnp.log(jnp.where(energy == 0, _EPS, energy)), 0)
-    stacked = logarithm.reshape(rows, steps, STACK * N_FILTERS)
+    present = jnp.arange(energies.shape[1])[None] < (STACK * length - 1)[:, None]
+    stacked = jnp.where(present[..., None], energies, 0).reshape(len(energies), -1, STACK * N_FILTERS)
     centred = stacked - stacked.mean(-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, -1, keepdims=True) + 1e-5)
 
 
 @functools.cache
-def _filters() -> np.ndarray:
+def filterbank_filters() -> np.ndarray:
     """Triangles between FFT bins [257, 26], their corners rounded down to whole bins as python_speech_features does."""
     top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     hertz = 700 * (10 ** (np.linspace(0, top, N_FILTERS + 2) / 2595) - 1)
-    corners = np.floor((_FFT + 1) * hertz / SAMPLE_RATE)
+    corners = np.floor((FFT + 1) * hertz / SAMPLE_RATE)
     low, centre, high = corners[:-2], corners[1:-1], corners[2:]
-    bins = np.arange(_FFT // 2 + 1)[:, None]
+    bins = np.arange(FFT // 2 + 1)[:, None]
     rising = (bins - low) / (centre - low)
     falling = (high - bins) / (high - centre)
     return np.clip(np.where(bins < centre, rising, falling), 0, None)
