@@ -9,7 +9,7 @@ from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT
 from v2s_jax.models.inference import evaluation_mode
-from v2s_jax.models.prompts import Prompted
+from v2s_jax.models.prompts import Prompts
 
 RNG = np.random.default_rng(0)
 VIDEO = jnp.asarray(RNG.standard_normal((2, 6, 16, 16), np.float32))
@@ -17,10 +17,20 @@ AUDIO = jnp.asarray(RNG.standard_normal((2, 6, 104), np.float32))
 PADDING = jnp.arange(6)[None] >= jnp.array([[6], [4]])
 
 
-def prompted(**settings) -> Prompted:
+class Pair(nnx.Module):
+    """An encoder and its prompts."""
+
+    def __init__(self, config):
+        self.encoder = AVHuBERT(config, rngs=nnx.Rngs(0))
+        self.prompts = Prompts(config.width, nnx.Rngs(1))
+
+    def __call__(self, **clip):
+        return self.prompts(self.encoder, **clip)
+
+
+def prompted(**settings) -> Pair:
     config = small_config(layers=2, **settings).encoder
-    made = filled(lambda: Prompted(AVHuBERT(config, rngs=nnx.Rngs(0)), config.width, nnx.Rngs(1)))
-    return evaluation_mode(made)
+    return evaluation_mode(filled(lambda: Pair(config)))
 
 
 def run(module, **clip):
@@ -53,7 +63,7 @@ def test_it_reads_as_a_token_would_that_the_others_do_not_see():
     module = prompted(norm_first=True, scan=False)
     transformer = module.encoder.encoder
     x = transformer.embed(*module.encoder.frames(video=VIDEO), None)
-    prompt = jnp.broadcast_to(module.prompts["video"][...][None, None], (2, 1, 16))
+    prompt = jnp.broadcast_to(module.prompts.video[...][None, None], (2, 1, 16))
     tokens = jnp.concatenate([x, prompt], axis=1)
     for index in range(2):
         layer = jax.tree.map(lambda leaf, index=index: leaf[index], transformer.layers)

@@ -23,6 +23,7 @@ class Batch:
         audio: waveform in [-1, 1] at 16 kHz, 640 T samples.
         face: aligned RGB identity crops, 0-255.
         speaker_embedding: L2-normalised speaker vector.
+        speaker_id: a number made of the speaker's name, so that equal ones are one speaker's.
         units: discrete speech units at 50 Hz, 2 T of them.
         pitch: F0 in Hz at 100 Hz, 4 T frames, 0 where unvoiced.
         energy: log frame energy at 100 Hz, 4 T frames.
@@ -35,6 +36,7 @@ class Batch:
     audio: Float[Array, "B samples"] | None = None
     face: UInt8[Array, "B K 112 112 3"] | None = None
     speaker_embedding: Float[Array, "B 256"] | None = None
+    speaker_id: Int[Array, "B"] | None = None
     units: Int[Array, "B half_frames"] | None = None
     pitch: Float[Array, "B mel_frames"] | None = None
     energy: Float[Array, "B mel_frames"] | None = None

@@ -7,6 +7,7 @@ step.
 """
 
 import dataclasses
+import zlib
 from collections.abc import Collection, Generator
 from os import PathLike
 from typing import Any
@@ -28,7 +29,7 @@ from v2s_jax.features.text import characters
 # Steps of an endless run, for Grain, which wants an end.
 _ENDLESS = 2**62
 DEFAULT_FIELDS = frozenset({"mouth", "audio"})
-MADE_HERE = frozenset({"characters"})  # of what every record has
+MADE_HERE = frozenset({"characters", "speaker_id"})  # of what every record has
 BATCH_FIELDS = frozenset(field.name for field in dataclasses.fields(Batch)) - {"length"}
 
 
@@ -249,6 +250,8 @@ class _MakeBatch:
         batch["length"][place] = record.n_frames
         for name in self._fields - MADE_HERE:
             fill_row(batch[name][place], name, record, self._augment, rng)
+        if "speaker_id" in self._fields:
+            batch["speaker_id"][place] = zlib.crc32(record.speaker.encode()) >> 1  # as int32 holds it
         if "characters" in self._fields and window is None:
             codes = characters(record.text)
             batch["characters"][place, : len(codes)] = codes if len(codes) <= bucket else 0
@@ -271,6 +274,8 @@ def batch_shape(name: str, rows: int, bucket: int) -> tuple[int, ...]:
         return rows, bucket, CROP_SIZE, CROP_SIZE
     if name == "characters":
         return rows, bucket
+    if name == "speaker_id":
+        return (rows,)
     # Only the number of identity crops is left open by the schema.
     return rows, *(FACE_CROPS if size is None else size for size in array_shape(name, bucket))
 

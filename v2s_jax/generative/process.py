@@ -13,6 +13,7 @@ import abc
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
@@ -146,3 +147,17 @@ class Cosine(VPProcess):
         cosine = top * jnp.sqrt(jax.nn.sigmoid(log_snr))
         sine = jnp.sqrt(math.sin(first) ** 2 + top**2 * jax.nn.sigmoid(-log_snr))
         return (jnp.arctan2(sine, cosine) - first) / (math.pi / 2 - missing - first)
+
+
+PROCESSES: dict[str, Callable[..., VPProcess]] = {"linear": LinearBetas, "vp_sde": VPSDE, "cosine": Cosine}
+
+
+def build_process(name: str) -> VPProcess:
+    """The process of that name, with its published constants.
+
+    Raises:
+        ValueError: there is no such process.
+    """
+    if name not in PROCESSES:
+        raise ValueError(f"process is {name!r}: expected one of {', '.join(PROCESSES)}")
+    return PROCESSES[name]()

@@ -29,6 +29,12 @@ SIZES = {
         resnet=(64, 128, 256, 512), layers=24, width=1024, hidden=4096, heads=16, conv_pos=128, conv_pos_groups=16
     ),
 }
+# What says how an encoder is trained or computed, or what its head is like, and not how it encodes.
+TRAINING_SETTINGS = frozenset(
+    {"dropout", "attention_dropout", "activation_dropout", "layerdrop", "dropout_input", "feature_grad_mult"}
+    | {"masking", "mask_prob_video", "mask_length_video", "mask_prob_audio", "mask_length_audio", "mask_selection"}
+    | {"modality_dropout", "audio_dropout", "num_classes", "final_proj", "final_dim", "temperature", "remat", "scan"}
+)
 Video = Float[Array, "B T H W 1"] | Float[Array, "B T H W"]
 
 

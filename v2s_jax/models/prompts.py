@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from v2s_jax.errors import V2SError
 
@@ -28,30 +28,24 @@ class Encoded(NamedTuple):
     prompt: Float[Array, "B D"]
 
 
-class Prompted(nnx.Module):
-    """An encoder and its prompts.
+class Prompts(nnx.Module):
+    """The only parameters that prompt tuning of an encoder trains.
 
     Args:
-        encoder: has `frames(video=..., audio=..., padding_mask=...)`, which gives what its transformer `encoder` reads
-            and where it is not padding (`models/avhubert.py`).
         width: of the encoder.
-        rngs: for the prompts' first values.
-
-    Attributes:
-        prompts: the only parameters that prompt tuning trains, one vector for each of "video" and "audio".
+        rngs: for the first values.
     """
 
-    def __init__(self, encoder: Any, width: int, rngs: nnx.Rngs):
-        self.encoder = encoder
+    def __init__(self, width: int, rngs: nnx.Rngs):
         init = nnx.initializers.normal(0.02)
-        self.prompts = nnx.Dict(
-            {name: nnx.Param(init(rngs.params(), (width,), jnp.float32)) for name in ("video", "audio")}
-        )
+        self.video, self.audio = (nnx.Param(init(rngs.params(), (width,), jnp.float32)) for _ in range(2))
 
-    def __call__(self, **clip: Any) -> Encoded:
-        """Encodes clips of one modality.
+    def __call__(self, encoder: Any, **clip: Any) -> Encoded:
+        """What the encoder, wrapped, makes of clips of one modality.
 
         Args:
+            encoder: has `frames(video=..., audio=..., padding_mask=...)`, which gives what its transformer `encoder`
+                reads and where it is not padding (`models/avhubert.py`).
             clip: `video` or `audio`, and `padding_mask` if there is padding, as the encoder takes them.
 
         Raises:
@@ -62,25 +56,30 @@ class Prompted(nnx.Module):
             raise V2SError(
                 f"an encoder with prompts takes video or audio, but was given {' and '.join(given) or 'none'}"
             )
-        x, mask = self.encoder.frames(**clip)
-        transformer = self.encoder.encoder
+        x, mask = encoder.frames(**clip)
+        transformer = encoder.encoder
         x = transformer.embed(x, mask)
-        prompt = jnp.broadcast_to(self.prompts[given[0]][...].astype(x.dtype), (len(x), 1, x.shape[-1]))
-        seen_by_prompt = jnp.concatenate([mask, jnp.ones((len(x), 1), bool)], axis=1)
-
-        def step(streams: tuple[jax.Array, jax.Array], inputs: tuple) -> tuple[tuple[jax.Array, jax.Array], None]:
-            (layer,), (x, prompt) = inputs, streams
-            keys, values = layer.keys_values(x)
-            own_keys, own_values = layer.keys_values(prompt)
-            prompt = layer.attend(
-                prompt,
-                jnp.concatenate([keys, own_keys], axis=1),
-                jnp.concatenate([values, own_values], axis=1),
-                seen_by_prompt,
-            )
-            return (layer(x, mask), layer.feed_forward(prompt)), None
-
-        (x, prompt), _ = transformer.walk(step, (x, prompt), transformer.depth)
+        prompt = {"video": self.video, "audio": self.audio}[given[0]][...].astype(x.dtype)
+        prompt = jnp.broadcast_to(prompt[None, None], (len(x), 1, x.shape[-1]))
+        x, prompt = _walk(transformer, x, prompt, mask)
         if transformer.norm_first:
             x, prompt = transformer.norm(x).astype(x.dtype), transformer.norm(prompt)
         return Encoded(x, prompt[:, 0].astype(jnp.float32))
+
+
+def _walk(
+    transformer: Any, x: Float[Array, "B T D"], prompt: Float[Array, "B 1 D"], mask: Bool[Array, "B T"]
+) -> tuple[Float[Array, "B T D"], Float[Array, "B 1 D"]]:
+    """Both streams after all layers."""
+    seen_by_prompt = jnp.concatenate([mask, jnp.ones((len(x), 1), bool)], axis=1)
+
+    def step(streams: tuple[jax.Array, jax.Array], inputs: tuple) -> tuple[tuple[jax.Array, jax.Array], None]:
+        (layer,), (x, prompt) = inputs, streams
+        read = (
+            jnp.concatenate(pair, axis=1) for pair in zip(layer.keys_values(x), layer.keys_values(prompt), strict=True)
+        )
+        prompt = layer.attend(prompt, *read, seen_by_prompt)
+        return (layer(x, mask), layer.feed_forward(prompt)), None
+
+    streams, _ = transformer.walk(step, (x, prompt), transformer.depth)
+    return streams

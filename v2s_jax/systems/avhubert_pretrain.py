@@ -11,20 +11,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import UNITS_PER_FRAME
+from v2s_jax.constants import CROP_SIZE, UNITS_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.filterbank import stacked_filterbank_jax
 from v2s_jax.models import avhubert
 from v2s_jax.models.masking import masked_prediction_loss
-from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
-
-# Of an encoder whose weights a training begins with these settings may be others: they say how it is trained or
-# computed, or belong to the head.
-_FREE = frozenset(
-    {"dropout", "attention_dropout", "activation_dropout", "layerdrop", "dropout_input", "feature_grad_mult"}
-    | {"masking", "mask_prob_video", "mask_length_video", "mask_prob_audio", "mask_length_audio", "mask_selection"}
-    | {"modality_dropout", "audio_dropout", "num_classes", "final_proj", "final_dim", "temperature", "remat", "scan"}
-)
+from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth
 
 
 def default_config(size: str = "base", clusters: int = 100) -> ConfigDict:
@@ -38,6 +30,7 @@ def default_config(size: str = "base", clusters: int = 100) -> ConfigDict:
         dict(
             name="avhubert_pretrain",
             encoder=encoder,
+            crop=CROP_SIZE,  # pixels around the centre that it sees; fewer cost less
             hidden_weight=1.0,  # of the loss where a modality is hidden
             shown_weight=0.0,  # and elsewhere
             penalty_weight=10.0,  # of the features' mean square
@@ -50,14 +43,14 @@ class AVHuBERTPretrain(nnx.Module):
 
     kind = "embedding"
     fields = frozenset({"mouth", "audio", "units"})
-    free = {"encoder": _FREE}
+    free = {"encoder": avhubert.TRAINING_SETTINGS}
     anew = "encoder/(final_proj/.*|label_embs|mask_emb)"
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
         encoder = config.encoder
         if not (encoder.num_classes and encoder.final_proj) or encoder.masking == "none":
             raise ValueError("system.encoder needs masking, num_classes and final_proj to be trained")
-        self.clusters = encoder.num_classes
+        self.clusters, self.crop = encoder.num_classes, check_crop(config.crop)
         self.hidden_weight, self.shown_weight = config.hidden_weight, config.shown_weight
         self.penalty_weight = config.penalty_weight
         self.encoder = avhubert.AVHuBERT(encoder, rngs=rngs, dtype=dtype)
@@ -67,7 +60,7 @@ class AVHuBERTPretrain(nnx.Module):
         mouth, length = batch.need("mouth"), batch.need("length")
         mask = frame_mask(length, mouth.shape[1])
         heard = stacked_filterbank_jax(batch.need("audio"), length)
-        found = self.encoder.predict(normalise_mouth(mouth), heard, ~mask, rngs)
+        found = self.encoder.predict(normalise_mouth(mouth, self.crop), heard, ~mask, rngs)
         targets = batch.need("units")[:, ::UNITS_PER_FRAME].astype(jnp.int32)
         entropy, metrics = masked_prediction_loss(
             found.logits, targets, found.hidden, mask, self.hidden_weight, self.shown_weight
@@ -79,7 +72,7 @@ class AVHuBERTPretrain(nnx.Module):
         """What the encoder makes of video and sound; a system of this kind makes no speech."""
         mouth, length = batch.need("mouth"), batch.need("length")
         heard = stacked_filterbank_jax(batch.need("audio"), length)
-        return self.encoder(normalise_mouth(mouth), heard, ~frame_mask(length, mouth.shape[1]))
+        return self.encoder(normalise_mouth(mouth, self.crop), heard, ~frame_mask(length, mouth.shape[1]))
 
     def stages(self) -> dict[str, Rules]:
         """One stage, in which everything trains."""

@@ -5,8 +5,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float, UInt8
 
-from v2s_jax.constants import MOUTH_MEAN, MOUTH_STD
+from v2s_jax.constants import CROP_SIZE, MOUTH_MEAN, MOUTH_STD
 from v2s_jax.data.batch import Batch
 
 Metrics = dict[str, jax.Array]
@@ -19,6 +20,8 @@ class System(Protocol):
 
     Attributes:
         fields: names of the `Batch` fields that it reads, besides `length`.
+        targets: if it is there, those of them that training alone reads.
+        knobs: if it is there, what a call of `synthesize` may change of its sampling, by name, and the values of old.
         kind: what `synthesize` returns; systems that make no speech are validated by their losses alone.
         utterances: if it is there and more than 1, so many neighbouring rows of a batch are of one speaker.
         clusters: if it is there, how many kinds of `units` it can tell apart.
@@ -48,6 +51,19 @@ def frame_mask(length: jax.Array, frames: int) -> jax.Array:
     return jnp.arange(frames)[None] < length[:, None]
 
 
-def normalise_mouth(mouth: jax.Array) -> jax.Array:
-    """Grey crops 0-255 to float32 as AV-HuBERT was trained."""
-    return (mouth.astype(jnp.float32) / 255 - MOUTH_MEAN) / MOUTH_STD
+def check_crop(crop: int) -> int:
+    """`system.crop` as it is.
+
+    Raises:
+        ValueError: no network can see such a square.
+    """
+    if not 0 < crop <= CROP_SIZE or crop % 4:
+        raise ValueError(f"system.crop is {crop}: expected a multiple of 4 up to {CROP_SIZE}")
+    return crop
+
+
+def normalise_mouth(mouth: UInt8[Array, "B T H W"], crop: int) -> Float[Array, "B T h w"]:
+    """The central `crop` pixels each way of grey crops 0-255, float32, as AV-HuBERT was trained."""
+    edge = (mouth.shape[2] - crop) // 2
+    seen = mouth[:, :, edge : edge + crop, edge : edge + crop]
+    return (seen.astype(jnp.float32) / 255 - MOUTH_MEAN) / MOUTH_STD

@@ -42,6 +42,8 @@ def save_pretrained(
     for section, name in (("data", "path"), ("train", "init_from")):
         if content.get(section, {}).get(name):
             content[section][name] = ",".join(Path(path).name for path in content[section][name].split(","))
+    for entry in content.get("train", {}).get("grafts", ()):
+        entry[0] = Path(entry[0]).name
     folders.write_folder(folder, content, params, stats, card, dtype)
 
 

@@ -13,6 +13,7 @@ SYSTEMS = {
     "ge2e": "v2s_jax.systems.ge2e:GE2E",
     "hifigan": "v2s_jax.systems.hifigan:HiFiGAN",
     "spectral": "v2s_jax.systems.spectral:Spectral",
+    "diffv2s": "v2s_jax.systems.diffv2s:DiffV2S",
     "avhubert_pretrain": "v2s_jax.systems.avhubert_pretrain:AVHuBERTPretrain",
 }
 

@@ -25,7 +25,7 @@ from v2s_jax.features.text import ALPHABET
 from v2s_jax.models.conformer import Conformer
 from v2s_jax.models.resnet import ResNetFrontend
 from v2s_jax.models.tempo import VaryTempo
-from v2s_jax.systems.base import Metrics, Rules, frame_mask, normalise_mouth
+from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth
 
 SIZES = {
     "tiny": dict(resnet=(8, 16, 32, 64), blocks=2, width=128, heads=4, hidden=512),
@@ -89,9 +89,7 @@ class SVTS(nnx.Module):
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
         self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
         self.ctc_weight, self.envelope_weight = config.ctc_weight, config.envelope_weight
-        if not 0 < config.crop <= CROP_SIZE or config.crop % 4:
-            raise ValueError(f"system.crop is {config.crop}: expected a multiple of 4 up to {CROP_SIZE}")
-        self.crop = config.crop
+        self.crop = check_crop(config.crop)
         self.uses_speaker = config.speaker_embedding
         self.vary = VaryTempo(tuple(config.tempo))
         optional = {"speaker_embedding": self.uses_speaker, "characters": self.ctc_weight > 0}
@@ -122,9 +120,7 @@ class SVTS(nnx.Module):
         mouth = batch.need("mouth")
         rows, frames = mouth.shape[:2]
         mask = frame_mask(batch.need("length"), frames)
-        edge = (mouth.shape[2] - self.crop) // 2
-        seen = mouth[:, :, edge : edge + self.crop, edge : edge + self.crop]
-        x = self.frontend(normalise_mouth(seen), mask)
+        x = self.frontend(normalise_mouth(mouth, self.crop), mask)
         if self.uses_speaker:
             speaker = jnp.broadcast_to(batch.need("speaker_embedding")[:, None], (rows, frames, SPEAKER_DIM))
             x = jnp.concatenate([x, speaker.astype(x.dtype)], -1)

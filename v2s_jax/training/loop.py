@@ -18,6 +18,7 @@ from v2s_jax.training import checkpoint, mesh, validate
 from v2s_jax.training.batches import open_loader
 from v2s_jax.training.ema import evaluation_params
 from v2s_jax.training.feed import Prefetch
+from v2s_jax.training.grafts import graft
 from v2s_jax.training.initial import start_from
 from v2s_jax.training.interrupt import Interrupt
 from v2s_jax.training.overview import overview, totals
@@ -119,6 +120,8 @@ class Run:
             self.state = jax.jit(initial, out_shardings=self.shardings)(key)
             if config.train.init_from:
                 self.state = start_from(self.state, config, self.system, self.shardings)
+            if config.train.grafts:
+                self.state = graft(self.state, config.train.grafts, self.shardings)
             self.loop: dict[str, Any] = {"loader": self.training.state(0), "best": None, "best_step": 0}
         else:
             self.state, self.loop = restored.state, restored.loop

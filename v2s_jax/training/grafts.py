@@ -1,0 +1,58 @@
+"""Branches of other models in a new run's first weights: a front end that was trained in another system, say."""
+
+from collections.abc import Sequence
+
+import jax
+
+from v2s_jax.errors import V2SError
+from v2s_jax.training.initial import initial_weights
+from v2s_jax.training.paths import Tree, flatten, map_paths
+from v2s_jax.training.state import State
+
+
+def graft(state: State, grafts: Sequence[Sequence[str]], shardings: State) -> State:
+    """A fresh state with the branches that `config.train.grafts` names; its averages start from them.
+
+    Args:
+        state: from `create_state` or `start_from`.
+        grafts: (source, branch there, branch here), a source being a training workdir or an exported system, a branch
+            a path such as `encoder/frontend`.
+        shardings: of the state.
+
+    Raises:
+        V2SError: a branch is not there, or holds other arrays than the one that it replaces.
+    """
+    for entry in grafts:
+        if len(entry) != 3:
+            raise V2SError(f"train.grafts has {entry!r}: expected (source, branch there, branch here)")
+        source, there, here = entry
+        given = [_branch(tree, there) for tree in initial_weights(source)]
+        own = [_branch(state[name], here) for name in ("params", "stats")]
+        _check(given, own, entry)
+        for name, branch in zip(("params", "stats", "ema"), (*given, given[0]), strict=True):
+            state = state | {name: _replaced(state[name], here, branch)}
+    fresh = {name: state[name] for name in ("params", "stats", "ema")}
+    return state | jax.device_put(fresh, {name: shardings[name] for name in fresh})
+
+
+def _branch(tree: Tree, path: str) -> dict[str, jax.Array]:
+    """Leaves below `path`, by what their paths have after it."""
+    return {name.removeprefix(f"{path}/"): leaf for name, leaf in flatten(tree).items() if name.startswith(f"{path}/")}
+
+
+def _replaced(tree: Tree, path: str, branch: dict[str, jax.Array]) -> Tree:
+    full = {f"{path}/{name}": leaf for name, leaf in branch.items()}
+    return map_paths(lambda name, leaf: full[name].astype(leaf.dtype) if name in full else leaf, tree)
+
+
+def _check(given: list[dict], own: list[dict], entry: Sequence[str]) -> None:
+    source, there, here = entry
+    for trees, path, where in ((given, there, source), (own, here, "this system")):
+        if not any(trees):
+            raise V2SError(f"train.grafts: {where} has no branch {path!r}; expected the path of some of its weights")
+    shapes = [{name: tuple(leaf.shape) for tree in trees for name, leaf in tree.items()} for trees in (given, own)]
+    if unlike := sorted(name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)):
+        raise V2SError(
+            f"train.grafts: {there} of {source} does not fit {here} of this system, such as in {unlike[0]} "
+            f"({shapes[0].get(unlike[0])} there, {shapes[1].get(unlike[0])} here): give both the same settings"
+        )
