@@ -4,6 +4,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from v2s_jax.constants import SPEAKER_DIM
+
 SMALL = {
     **{"resnet": (2, 2, 2, 2), "blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
     "generator": {
@@ -17,6 +19,8 @@ SMALL = {
         **{"scale_channels": (4,) * 7, "scale_groups": (1, 2, 2, 2, 2, 2, 1)},
     },
     "utterances": 2,
+    "decoder": {"layers": 1, "width": 8, "heads": 2, "hidden": 8, "conv_pos": 4, "conv_pos_groups": 2},
+    "sampler": {"evaluations": 2, "guidance_by": "none"},  # whose program takes long to compile
     "encoder": {
         **{"layers": 1, "hidden": 8, "dim": 8},
         **{"resnet": (2, 2, 2, 2), "width": 8, "heads": 2, "conv_pos": 4, "conv_pos_groups": 2, "final_dim": 8},
@@ -27,11 +31,21 @@ SMALL = {
 def shrink(config: ConfigDict, data: Path) -> ConfigDict:
     """`config` with a few channels, two steps, and `data` in place of its corpus; everything else stays as shipped."""
     config.system.update(_known(SMALL, config.system))
+    if "decoder" in config.system:
+        config.system.decoder.condition = config.system.encoder.width + SPEAKER_DIM
+    config.train.update({"init_from": "", "grafts": (), "patience": 0})
     rows = 2 * config.system.get("utterances", 1)
-    config.data.update({"path": str(data), "batch_size": rows, "buckets": (10,), "workers": 0})
-    config.optimizer.warmup_steps = 0
-    config.train.update({"steps": 2, "log_every": 1, "save_every": 2, "patience": 0})
-    config.validation.update({"every": 2, "split": "train", "clips": 1, "shown": 1, "griffin_lim_iterations": 2})
+    few = {
+        "data": {"path": str(data), "batch_size": rows, "buckets": (10,), "workers": 0},
+        "optimizer": {"warmup_steps": 0},
+        "train": {"steps": 2, "log_every": 1, "save_every": 2},
+        "validation": {"every": 2, "split": "train", "clips": 1, "shown": 1, "griffin_lim_iterations": 2},
+    }
+    config.update(few)
+    for stage in config.stages.values():
+        rows = 2 * stage.get("system", {}).get("utterances", 1)
+        stage.update(_known(few | {"data": few["data"] | {"batch_size": rows}}, stage))
+        stage.validation.clips = 0
     return config
 
 

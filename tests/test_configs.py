@@ -28,9 +28,12 @@ def test_every_config_builds_its_system(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_trains_two_steps(path, talker_units, tmp_path):
-    config = shrink(load_config(path), talker_units)
+def test_every_config_trains_two_steps(path, talker_tokens, tmp_path):
+    config = shrink(load_config(path), talker_tokens)
     assert train(config, tmp_path) == 0
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {entry["step"] for entry in entries if any(name.startswith("loss") for name in entry)} == {1, 2}
     assert any(config.train.best in entry for entry in entries)
+    assert {path.name for path in tmp_path.iterdir() if (path / "checkpoints").is_dir()} == set(
+        config.train.stages[:-1]
+    )

@@ -135,13 +135,13 @@ def test_evaluation_hides_by_the_key_alone():
 
 def test_the_encoder_leaves_alone(tmp_path, capsys):
     system = small_system()
-    config = ConfigDict({"system": small_config(), "data": {"path": "/data/talker_units"}})
+    config = ConfigDict({"system": small_config(), "data": {"path": "/data/talker_tokens"}})
     _, *states = nnx.split(system, nnx.Param, ...)
     save_pretrained(tmp_path / "whole", config, *map(nnx.to_pure_dict, states), card="# small\n")
     command = ["export", "--model", str(tmp_path / "whole"), "--part", "encoder", "--out", str(tmp_path / "encoder")]
     assert cli.main(command) == 0
     model, info = load_avhubert(tmp_path / "encoder")
-    assert "the encoder of a avhubert_pretrain trained with v2s_jax on talker_units" in info["kind"]
+    assert "the encoder of a avhubert_pretrain trained with v2s_jax on talker_tokens" in info["kind"]
     batch = clips(lengths=(FRAMES, FRAMES))
     video = normalise_mouth(jnp.asarray(batch.mouth))[..., None]
     heard = np.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio])

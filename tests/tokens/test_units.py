@@ -33,9 +33,9 @@ def save_hubert(folder, **settings):
     return nnx.view(module, raise_if_not_found=False, deterministic=True)
 
 
-def test_units_of_mfccs_with_a_codebook_fitted_on_the_data(talker_units):
-    codebook = load_codebook(talker_units / "codebook.safetensors")
-    dataset = ShardedDataset(talker_units, "train")
+def test_units_of_mfccs_with_a_codebook_fitted_on_the_data(talker_tokens):
+    codebook = load_codebook(talker_tokens / "codebook.safetensors")
+    dataset = ShardedDataset(talker_tokens, "train")
     assert codebook.centroids.shape == (7, 39) and len(dataset) == 6
     seen = set()
     for index in range(len(dataset)):
@@ -46,24 +46,24 @@ def test_units_of_mfccs_with_a_codebook_fitted_on_the_data(talker_units):
     assert seen == set(range(7))
     assert codebook.info["feature"] == "mfcc" and codebook.info["seed"] == 3
     assert codebook.info["frames"] == 2 * dataset.lengths.sum() and codebook.info["inertia"] > 0
-    about = read_metadata(talker_units).recipe["tokens"]["units"]
+    about = read_metadata(talker_tokens).recipe["tokens"]["units"]
     assert about == {"feature": "mfcc", "clusters": 7, "codebook": codebook.fingerprint}
 
 
-def test_the_same_again_is_left_alone(talker_data, talker_units, capsys, monkeypatch):
+def test_the_same_again_is_left_alone(talker_data, talker_tokens, capsys, monkeypatch):
     monkeypatch.setattr(kmeans, "fit", None)  # not to be called
-    assert run(talker_data, talker_units, "--units", "mfcc", "--clusters", 7, "--seed", 3) == 0
+    assert run(talker_data, talker_tokens, "--units", "mfcc", "--clusters", 7, "--seed", 3) == 0
     assert "nothing to do" in capsys.readouterr().out
-    assert run(talker_data, talker_units, "--units", "mfcc", "--clusters", 8) == 1
+    assert run(talker_data, talker_tokens, "--units", "mfcc", "--clusters", 8) == 1
     assert "already a finished data set, without these units" in capsys.readouterr().err
 
 
-def test_a_given_codebook_is_used_and_kept(talker_data, talker_units, tmp_path, monkeypatch):
+def test_a_given_codebook_is_used_and_kept(talker_data, talker_tokens, tmp_path, monkeypatch):
     monkeypatch.setattr(kmeans, "fit", None)
-    shutil.copy(talker_units / "codebook.safetensors", tmp_path / "mine.safetensors")
+    shutil.copy(talker_tokens / "codebook.safetensors", tmp_path / "mine.safetensors")
     out = tmp_path / "data"
     assert run(talker_data, out, "--units", "mfcc", "--codebook", tmp_path / "mine.safetensors") == 0
-    assert read_metadata(out).splits["train"].fingerprint == read_metadata(talker_units).splits["train"].fingerprint
+    assert read_metadata(out).splits["train"].fingerprint == read_metadata(talker_tokens).splits["train"].fingerprint
     assert (out / "codebook.safetensors").read_bytes() == (tmp_path / "mine.safetensors").read_bytes()
 
 

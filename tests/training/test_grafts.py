@@ -31,6 +31,13 @@ def test_a_branch_and_nothing_else_changes(tmp_path):
             np.testing.assert_array_equal(leaf, branch.get(path, old[path]), err_msg=path)
 
 
+def test_the_state_can_be_donated(tmp_path):
+    save_small(tmp_path / "svts")
+    _, after = grown(tmp_path / "svts")
+    donated = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf, state), donate_argnums=0)(after)
+    assert jax.tree.structure(donated) == jax.tree.structure(after)
+
+
 def test_what_cannot_be_grafted_is_refused(tmp_path):
     save_small(tmp_path / "svts")
     with pytest.raises(V2SError, match="svts has no branch 'front'"):

@@ -44,6 +44,13 @@ def test_an_encoder_and_its_head(tmp_path):
         assert all((found[path] == given[path]).all() for path in given)
 
 
+def test_the_state_can_be_donated(tmp_path):
+    save_encoder(tmp_path / "encoder", masking="none", final_proj=False)
+    _, after = start(tmp_path / "encoder")
+    donated = jax.jit(lambda state: jax.tree.map(lambda leaf: leaf, state), donate_argnums=0)(after)
+    assert jax.tree.structure(donated) == jax.tree.structure(after)
+
+
 def test_a_head_of_other_clusters_begins_anew(tmp_path):
     params, _ = save_encoder(tmp_path / "encoder", clusters=9, masking="none", final_proj=False)
     before, after = (flatten(state["params"]) for state in start(tmp_path / "encoder"))

@@ -11,6 +11,7 @@ from v2s_jax.evaluation.recognizer import Recognizer
 from v2s_jax.evaluation.report import write_report
 from v2s_jax.evaluation.scoring import choose_encoder, evaluate
 from v2s_jax.evaluation.table import text_table
+from v2s_jax.synthesis.options import add_sampler_option
 
 HELP = "score generated speech beside the real recordings: a table, JSON and an HTML report"
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocoder", metavar="NAME-OR-PATH", help="that the model speaks through; without --model: of the real mels"
     )
+    add_sampler_option(parser)
     parser.add_argument("--data", type=Path, metavar="DIR", help="the prepared data set to speak")
     parser.add_argument("--split", default="test", help="its split (default: %(default)s)")
     parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of the split, evenly spread")
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if (args.reference if by_folder else args.data) is None:
         raise V2SError(f"evaluate needs {'--reference DIR' if by_folder else '--data DIR'} as well")
+    if args.sampler and args.model is None:
+        raise V2SError("evaluate --sampler needs --model, whose sampler it sets")
     _check(args)
     if by_folder:
         pairs, failures = find_pairs(args.generated, args.reference)
@@ -64,8 +68,11 @@ def run(args: argparse.Namespace) -> int:
         from v2s_jax.evaluation.split import synthesize_split  # the whole model stack, for this mode alone
 
         make_folder(args.out)  # before the long work
-        pairs, failures = synthesize_split(args.model, args.data, args.split, args.out, args.limit, args.vocoder)
-        spoken_by = {"model": args.model, "vocoder": args.vocoder}
+        sampler = dict(args.sampler)
+        pairs, failures = synthesize_split(
+            args.model, args.data, args.split, args.out, args.limit, args.vocoder, sampler
+        )
+        spoken_by = {"model": args.model, "vocoder": args.vocoder} | {f"sampler.{k}": v for k, v in sampler.items()}
         about = {name: value for name, value in spoken_by.items() if value}
         about |= {"data": str(args.data), "split": args.split}
     evaluation = evaluate(

@@ -1,6 +1,6 @@
 """Speaks a split of a prepared data set with a model, ready to be scored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,11 @@ _FIELDS = frozenset({"mouth", "face", "speaker_embedding", "audio"})
 
 
 def _speaker(
-    model: str | None, vocoder: str | None
+    model: str | None, vocoder: str | None, sampler: Mapping[str, float] | None
 ) -> tuple[Callable[[Record], Float[np.ndarray, "n"]], frozenset[str]]:
     """What makes a record's speech, and the fields that it looks at."""
     if model is not None:
-        synthesizer = Synthesizer.from_pretrained(model, vocoder=vocoder)
+        synthesizer = Synthesizer.from_pretrained(model, vocoder=vocoder, sampler=sampler)
         return lambda record: synthesizer.synthesize_record(record).waveform, _FIELDS
     settings = default_config()
     settings.vocoder = vocoder or settings.vocoder
@@ -35,7 +35,13 @@ def _speaker(
 
 
 def synthesize_split(
-    model: str | None, data: Path, split: str, out: Path, limit: int | None = None, vocoder: str | None = None
+    model: str | None,
+    data: Path,
+    split: str,
+    out: Path,
+    limit: int | None = None,
+    vocoder: str | None = None,
+    sampler: Mapping[str, float] | None = None,
 ) -> tuple[list[Pair], dict[str, str]]:
     """Writes `out/generated/<id>.wav` and `out/recording/<id>.wav` for every example that has a recording.
 
@@ -47,6 +53,7 @@ def synthesize_split(
         out: where the waveforms go.
         limit: at most so many examples, evenly spread over the split.
         vocoder: `griffin_lim` or a trained one, instead of the one in the model's config.
+        sampler: settings of the model's sampler instead of those in its config.
 
     Returns:
         The pairs to score, and for examples that could not be spoken why.
@@ -55,7 +62,7 @@ def synthesize_split(
         V2SError: no such model, data set or split, or a file cannot be written.
     """
     dataset = ShardedDataset(data, split)
-    speak, fields = _speaker(model, vocoder)
+    speak, fields = _speaker(model, vocoder, sampler)
     count = len(dataset) if limit is None else min(limit, len(dataset))
     indices = [i * len(dataset) // count for i in range(count)]
     pairs, failures = [], {}

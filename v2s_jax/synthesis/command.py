@@ -17,6 +17,7 @@ from v2s_jax.media.mux import put_sound_back
 from v2s_jax.progress import progress
 from v2s_jax.synthesis.jobs import Job, find_jobs, output_paths
 from v2s_jax.synthesis.manifest import FAILED, Entry, Manifest, done_before, source_facts
+from v2s_jax.synthesis.options import add_sampler_option
 from v2s_jax.synthesis.pretrained import DEFAULT
 from v2s_jax.synthesis.reading import Read, read
 from v2s_jax.synthesis.synthesizer import Speech, Synthesizer, real_time_factor
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocoder", metavar="NAME-OR-PATH", help="griffin_lim or a trained one (default: what the model's config says)"
     )
+    add_sampler_option(parser)
     parser.add_argument(
         "--face", type=_positive, metavar="N", help="which face of several, left to right (default: steadiest largest)"
     )
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Speaks every clip that an earlier run has not, prints a summary; returns 3 when some clips failed."""
     jobs = find_jobs(args.inputs, args.out)
-    synthesizer = Synthesizer.from_pretrained(args.model, vocoder=args.vocoder)
+    synthesizer = Synthesizer.from_pretrained(args.model, vocoder=args.vocoder, sampler=dict(args.sampler))
     _make_folder(args.out)
     made_by = {"model": args.model, "fingerprint": synthesizer.fingerprint(), "face": args.face}
     done = done_before(args.out, jobs, made_by, not args.no_video)

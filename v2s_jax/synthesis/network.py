@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from v2s_jax.constants import MEL_PER_FRAME, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
+from v2s_jax.errors import V2SError
 from v2s_jax.models.fold import fold
 from v2s_jax.synthesis.buckets import ladder, padded_faces, padded_mouths, rung
 from v2s_jax.systems.base import System
@@ -42,18 +43,26 @@ class Network:
         window: the most frames of an input, and the last rung of the ladder.
         batch_size: rows of every batch; the last one of a length is padded to it.
         seed: of systems that sample.
+        knobs: what is to be other than the system's own, of what it lets a call change.
     """
 
-    def __init__(self, system: System, window: int, batch_size: int, seed: int):
+    def __init__(
+        self, system: System, window: int, batch_size: int, seed: int, knobs: Mapping[str, float] | None = None
+    ):
         self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
-        self.fields = system.fields
+        self.fields = system.fields - getattr(system, "targets", frozenset())
+        own = getattr(system, "knobs", {})
+        self.knobs = own | dict(knobs or {})
+        if unknown := sorted(self.knobs.keys() - own.keys()):
+            known = f"it knows {', '.join(own)}" if own else "it knows none"
+            raise V2SError(f"this model's sampler has no {unknown[0]!r}: {known}")
         self.rungs = ladder(window)
         self.batch_size = batch_size
         graphdef, state = nnx.split(cast(System, fold(cast(nnx.Module, system))))
         self.weights = nnx.to_pure_dict(state)
         self._key = jax.random.key(seed)
         self._jitted = jax.jit(
-            lambda weights, batch, key: nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(key))
+            lambda weights, batch, key, knobs: nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(key), knobs)
         )
         self._lock = threading.Lock()
         self._compiled: dict[int, Callable] = {}
@@ -80,7 +89,7 @@ class Network:
         start = time.perf_counter()
         function = self._function(frames, batch)
         ready = time.perf_counter()
-        rows = np.asarray(function(self.weights, batch, self._key))
+        rows = np.asarray(function(*self._arguments(batch)))
         done = time.perf_counter()
         share = len(faces)
         return [
@@ -102,5 +111,9 @@ class Network:
         """Compiled ahead of its call, so that compiling shows as such; the lock keeps threads from doing it twice."""
         with self._lock:
             if frames not in self._compiled:
-                self._compiled[frames] = self._jitted.lower(self.weights, batch, self._key).compile()
+                self._compiled[frames] = self._jitted.lower(*self._arguments(batch)).compile()
             return self._compiled[frames]
+
+    def _arguments(self, batch: Batch) -> tuple:
+        knobs = {name: np.float32(value) for name, value in self.knobs.items()}
+        return self.weights, batch, self._key, knobs or None

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -68,12 +68,21 @@ class Synthesizer:
         system: in evaluation mode.
         batch_size: windows computed at once. One is best on a CPU.
         seed: of systems that sample.
+        sampler: settings of their sampler in place of the config's, such as {"evaluations": 10}.
 
     Raises:
-        V2SError: the `synthesis` section is not one of this version, or the system makes speech from speech, or none.
+        V2SError: the `synthesis` section is not one of this version, the system makes speech from speech, or none, or
+            its sampler has no such setting.
     """
 
-    def __init__(self, config: ConfigDict, system: System, batch_size: int = 1, seed: int = 0):
+    def __init__(
+        self,
+        config: ConfigDict,
+        system: System,
+        batch_size: int = 1,
+        seed: int = 0,
+        sampler: Mapping[str, float] | None = None,
+    ):
         if system.kind not in ("mel", "waveform"):
             raise V2SError(f"the {config.system.name} model makes no speech; name one that does")
         if "audio" in system.fields and "mouth" not in system.fields:
@@ -82,7 +91,7 @@ class Synthesizer:
             )
         self.config, self.kind, self.seed = config, system.kind, seed
         self.settings = synthesis_config(config)
-        self.network = Network(system, self.settings.window, batch_size, seed)
+        self.network = Network(system, self.settings.window, batch_size, seed, sampler)
         self.vocoder = make_vocoder(self.settings)
 
     @classmethod
@@ -92,6 +101,7 @@ class Synthesizer:
         batch_size: int = 1,
         seed: int = 0,
         vocoder: str | os.PathLike | None = None,
+        sampler: Mapping[str, float] | None = None,
     ) -> "Synthesizer":
         """The synthesizer of a shipped model, an exported folder or a training workdir.
 
@@ -100,6 +110,7 @@ class Synthesizer:
             batch_size: windows computed at once.
             seed: of systems that sample.
             vocoder: instead of the one in the model's config: `griffin_lim`, or a trained one by name or path.
+            sampler: as above.
 
         Raises:
             V2SError: there is no such model or vocoder, or it is damaged or of another config.
@@ -107,7 +118,7 @@ class Synthesizer:
         config, system = load_pretrained(name_or_path)
         if vocoder is not None:
             config.update({"synthesis": {"vocoder": str(vocoder)}})
-        return cls(config, system, batch_size=batch_size, seed=seed)
+        return cls(config, system, batch_size=batch_size, seed=seed, sampler=sampler)
 
     def __call__(
         self,
@@ -154,7 +165,8 @@ class Synthesizer:
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
         vocoder = getattr(self.vocoder, "fingerprint", "")  # of one that has weights
-        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed), vocoder)
+        sampler = str(sorted(self.network.knobs.items()))
+        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed), sampler, vocoder)
         digest = hashlib.sha256("\n".join(parts).encode())
         for leaf in jax.tree.leaves(self.network.weights):
             digest.update(np.asarray(leaf).tobytes())

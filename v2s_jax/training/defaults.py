@@ -43,6 +43,7 @@ def default_config() -> ConfigDict:
         {
             "steps": 1000,
             "stage": "",  # of system.stages(); may be empty when there is one
+            "stages": (),  # several, one after the other, if `stage` is empty; see `stages.py`
             "rules": (),  # replaces the stage's rules
             "init_from": "",  # training workdir, exported system or part whose weights a new run starts from
             "grafts": (),  # (workdir or exported system, branch there, branch here) whose weights it starts with, too
@@ -55,6 +56,7 @@ def default_config() -> ConfigDict:
             "profile": (0, 0),  # first and last step of a profile in workdir/profile; (0, 0): none
         }
     )
+    config.stages = ConfigDict()  # settings of single stages, by name
     config.validation = ConfigDict(
         {
             "every": 500,  # steps; 0: never

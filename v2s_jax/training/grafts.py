@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 
 from v2s_jax.errors import V2SError
 from v2s_jax.training.initial import initial_weights
@@ -42,7 +43,8 @@ def _branch(tree: Tree, path: str) -> dict[str, jax.Array]:
 
 def _replaced(tree: Tree, path: str, branch: dict[str, jax.Array]) -> Tree:
     full = {f"{path}/{name}": leaf for name, leaf in branch.items()}
-    return map_paths(lambda name, leaf: full[name].astype(leaf.dtype) if name in full else leaf, tree)
+    # Copies, for the state's buffers are given away one by one.
+    return map_paths(lambda name, leaf: jnp.array(full[name], leaf.dtype) if name in full else leaf, tree)
 
 
 def _check(given: list[dict], own: list[dict], entry: Sequence[str]) -> None:

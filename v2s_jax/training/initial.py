@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -63,7 +64,8 @@ def start_from(state: State, config: ConfigDict, system: System, shardings: Stat
             "use the system settings it was trained with."
         )
     weights = flatten(params)
-    averages = map_paths(lambda path, average: weights[path].astype(average.dtype), state["ema"])
+    # Copies, for the state's buffers are given away one by one.
+    averages = map_paths(lambda path, average: jnp.array(weights[path], average.dtype), state["ema"])
     fresh = {"params": params, "stats": stats, "ema": averages}
     return state | jax.device_put(fresh, {name: shardings[name] for name in fresh})
 

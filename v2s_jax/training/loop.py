@@ -24,6 +24,7 @@ from v2s_jax.training.interrupt import Interrupt
 from v2s_jax.training.overview import overview, totals
 from v2s_jax.training.precision import compute_dtype
 from v2s_jax.training.rules import choose_rules
+from v2s_jax.training.stages import stages_of
 from v2s_jax.training.state import State, create_state, make_players
 from v2s_jax.training.step import compile_eval_steps, compile_train_step, make_eval_steps, make_train_step
 from v2s_jax.training.writers import LateMetrics, Progress, Writers
@@ -33,7 +34,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> int:
     """Trains to `config.train.steps`, going on from the newest checkpoint in `workdir` if there is one.
 
     Args:
-        config: an experiment; see `defaults.py`.
+        config: an experiment; see `defaults.py`, and `stages.py` for those of several stages.
         workdir: gets checkpoints, config.json, metrics.jsonl, tensorboard, pictures and model.txt.
 
     Returns:
@@ -43,6 +44,16 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> int:
     Raises:
         V2SError: something in the config, data or workdir to mend; or the loss or a gradient is not finite.
     """
+    runs = list(stages_of(config, Path(workdir)))
+    begun = [number for number, (_, folder) in enumerate(runs) if (folder / checkpoint.FOLDER).is_dir()]
+    status = 0
+    for own, folder in runs[max(begun, default=0) :]:  # a stage begins when those before it are complete
+        status = status or _train(own, folder)
+    return status
+
+
+def _train(config: ConfigDict, workdir: Path) -> int:
+    """One run."""
     make_workdir(workdir)
     try:
         with contextlib.ExitStack() as stack:

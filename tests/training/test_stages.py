@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from v2s_jax.errors import V2SError
+from v2s_jax.training.defaults import default_config
+from v2s_jax.training.stages import stages_of
+
+WORKDIR = Path("runs/one")
+
+
+def experiment(**stages):
+    config = default_config()
+    config.train.update({"stages": ("first", "second", "third"), "init_from": "encoder", "grafts": (("a", "b", "c"),)})
+    config.stages = ConfigDict(stages)
+    return config.lock()
+
+
+def test_stages_follow_each_other():
+    config = experiment(second={"train": {"steps": 7}, "optimizer": {"learning_rate": 0.5}})
+    runs = list(stages_of(config, WORKDIR))
+    assert [folder for _, folder in runs] == [WORKDIR / "first", WORKDIR / "second", WORKDIR]
+    assert [own.train.stage for own, _ in runs] == ["first", "second", "third"]
+    assert [own.train.init_from for own, _ in runs] == ["encoder", "runs/one/first", "runs/one/second"]
+    assert [own.train.grafts for own, _ in runs] == [(("a", "b", "c"),), (), ()]
+    assert [own.train.steps for own, _ in runs] == [1000, 7, 1000]
+    assert [own.optimizer.learning_rate for own, _ in runs] == [1e-3, 0.5, 1e-3]
+    assert not any(own.train.stages or own.stages for own, _ in runs)
+    assert config.train.stage == "" and config.train.steps == 1000
+
+
+def test_one_stage_alone():
+    config = experiment()
+    config.train.stage = "second"
+    assert list(stages_of(config, WORKDIR)) == [(config, WORKDIR)]
+
+
+def test_settings_that_do_not_fit():
+    with pytest.raises(V2SError, match="stages.frist has settings, but train.stages names first, second, third alone"):
+        list(stages_of(experiment(frist={}), WORKDIR))
+    with pytest.raises(V2SError, match="stages.first has a setting that does not fit the experiment: .*stepps"):
+        list(stages_of(experiment(first={"train": {"stepps": 3}}), WORKDIR))
+    with pytest.raises(V2SError, match="stages.third has a setting that does not fit"):
+        list(stages_of(experiment(third={"train": {"steps": "many"}}), WORKDIR))
