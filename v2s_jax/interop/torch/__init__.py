@@ -36,6 +36,7 @@ class _Twin(NamedTuple):
 _MODULES = {  # by the config's section and the name there
     "system": {
         "svts": _Twin("svts:SVTS", "svts:entries"),
+        "diffv2s": _Twin("diffv2s:DiffV2S", "diffv2s:entries"),
         "hifigan": _Twin("hifigan:HiFiGAN", "hifigan:system_entries"),
         "spectral": _Twin("spectral:SpectralVocoder", "spectral:entries", "generator"),
         "ge2e": _Twin("speaker:SpeakerEncoder", "speaker:entries", "encoder"),

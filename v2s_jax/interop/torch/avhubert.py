@@ -26,7 +26,7 @@ class Layer(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Frames [B, T, D]; those where `mask` [B, T] is False are not read."""
+        """Frames [B, T, D]; those where `mask`, [B, T] or [B, T, T], is False are not read."""
         if self.norm_first:
             x = x + self.self_attn(self.self_attn_layer_norm(x), mask)
             return x + self._feed_forward(self.final_layer_norm(x))
@@ -46,9 +46,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor, layer: int | None = None) -> torch.Tensor:
         """Frames [B, T, D], True in `mask` [B, T] where there is one; `layer` as of the whole model."""
+        return run_layers(self.layers, self.layer_norm, self.embed(x, mask), mask, layer, self.norm_first)
+
+    def embed(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """The frames with their positions: what the first layer reads."""
         x = add_positions(self.pos_conv, x, mask)
-        x = x if self.norm_first else self.layer_norm(x)
-        return run_layers(self.layers, self.layer_norm, x, mask, layer, self.norm_first)
+        return x if self.norm_first else self.layer_norm(x)
 
 
 class AVHuBERT(nn.Module):
@@ -93,6 +96,15 @@ class AVHuBERT(nn.Module):
         Returns:
             [B, T, D]; at padded frames it is meaningless.
         """
+        return self.encoder(*self.frames(video, audio, padding_mask), layer)
+
+    def frames(
+        self,
+        video: torch.Tensor | None = None,
+        audio: torch.Tensor | None = None,
+        padding_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the transformer reads, and True where it is not padding; arguments as of `forward`."""
         given = video if video is not None else audio
         if given is None:
             raise ValueError("nothing to encode: pass video, audio or both")
@@ -104,4 +116,4 @@ class AVHuBERT(nn.Module):
             frames = self.feature_extractor_video["resnet"](video[..., 0] if video.ndim == 5 else video, mask)
             seen = self.feature_extractor_video["proj"](frames)
         fused = torch.cat([heard, seen], -1) if self.config["fusion"] == "concat" else heard + seen
-        return self.encoder(self.post_extract_proj(self.layer_norm(fused)), mask, layer)
+        return self.post_extract_proj(self.layer_norm(fused)), mask

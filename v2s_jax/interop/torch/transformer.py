@@ -38,12 +38,18 @@ class Attention(nn.Module):
         self.k_proj, self.v_proj, self.q_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """What frames [B, T, D] read of one another; those where `mask` [B, T] is False are not read."""
+        """What frames [B, T, D] read of one another; those where `mask` is False are not read.
+
+        Args:
+            x: frames.
+            mask: of all that read, [B, T], or of each, [B, T, T].
+        """
         query, key, value = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
-        read = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        readable = mask[:, None, None] if mask.ndim == 2 else mask[:, None]
+        read = F.scaled_dot_product_attention(query, key, value, attn_mask=readable)
         return self.out_proj(read.transpose(1, 2).flatten(2))
 
 
