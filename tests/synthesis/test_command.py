@@ -4,13 +4,19 @@ import shutil
 
 import numpy as np
 import pytest
+from flax import nnx
+from ml_collections import ConfigDict
 
+from tests.small_diffv2s import small_config
+from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.media.audio import read_audio, read_wav
 from v2s_jax.media.mux import write_video
 from v2s_jax.media.video import probe, read_frames
 from v2s_jax.synthesis import command
 from v2s_jax.synthesis.synthesizer import Synthesizer
+from v2s_jax.systems.pretrained import save_pretrained
+from v2s_jax.systems.registry import build
 
 
 def synthesize(*words):
@@ -169,3 +175,22 @@ def test_a_model_of_another_config(clips, model, tmp_path):
 def test_no_such_model(clips, tmp_path):
     with pytest.raises(V2SError, match="there is no such model"):
         synthesize(clips, "--out", tmp_path / "out", "--model", tmp_path / "nothing")
+
+
+def test_a_sampling_model_and_its_settings(clips, tmp_path, capsys):
+    config = ConfigDict(
+        {"system": small_config(), "synthesis": {"vocoder": "griffin_lim", "griffin_lim_iterations": 2}}
+    )
+    _, *states = nnx.split(filled(lambda: build(config.system, nnx.Rngs(0))), nnx.Param, ...)
+    save_pretrained(tmp_path / "model", config, *map(nnx.to_pure_dict, states), "")
+    options = ["--model", tmp_path / "model", "--no-video", "--sampler", "evaluations=1", "--sampler", "guidance=0"]
+    assert synthesize(clips / "silent.mp4", "--out", tmp_path / "out", *options) == 0
+    assert len(read_wav(tmp_path / "out" / "silent.wav")) == 30 * 640
+
+
+def test_settings_that_no_sampler_has(clips, model, tmp_path, capsys):
+    with pytest.raises(V2SError, match="this model's sampler has no 'evaluations': it knows none"):
+        synthesize(clips, "--out", tmp_path / "out", "--model", model, "--sampler", "evaluations=2")
+    with pytest.raises(SystemExit):
+        synthesize(clips, "--out", tmp_path / "out", "--sampler", "evaluations=many")
+    assert "'evaluations=many' is no NAME=NUMBER" in capsys.readouterr().err

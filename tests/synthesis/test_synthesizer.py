@@ -21,8 +21,8 @@ WINDOW, OVERLAP = 40, 20
 class Echo(nnx.Module):
     """A system whose output tells of its input: each frame's mean, and that of the frames up to `reach` around."""
 
-    def __init__(self, kind="mel", fields=("mouth",), reach=6):
-        self.kind, self.fields, self.reach = kind, frozenset(fields), reach
+    def __init__(self, output="mel", fields=("mouth",), reach=6):
+        self.kind, self.fields, self.reach = output, frozenset(fields), reach
 
     def loss(self, batch, rngs):
         return jnp.zeros(()), {}
@@ -34,7 +34,7 @@ class Echo(nnx.Module):
         level = batch.mouth.astype(jnp.float32).mean((2, 3)) / 255
         if "face" in self.fields:
             level = level + batch.face.astype(jnp.float32).mean((1, 2, 3, 4))[:, None]
-        if "speaker_embedding" in self.fields:
+        if batch.speaker_embedding is not None:
             level = level + batch.speaker_embedding.sum(1)[:, None]
         level = jnp.where(jnp.arange(level.shape[1])[None] < batch.length[:, None], level, 0)
         around = sum(jnp.pad(level, ((0, 0), (k, 0)))[:, : level.shape[1]] for k in range(self.reach + 1))
@@ -43,10 +43,22 @@ class Echo(nnx.Module):
         return jnp.repeat(around, 4, axis=1)[..., None] * jnp.ones(80)[None, None]
 
 
-def echo(batch_size=1, contrast=1.0, **settings):
+class Tunable(Echo):
+    """Is as loud as it is told, and looks at sound and speaker in training alone."""
+
+    def __init__(self, **settings):
+        super().__init__(fields=("mouth", "audio", "speaker_embedding"), **settings)
+        self.targets, self.knobs = frozenset({"audio", "speaker_embedding"}), {"gain": 0.5}
+
+    def synthesize(self, batch, rngs, sampler=None):
+        assert batch.speaker_embedding is None and batch.audio is None
+        return super().synthesize(batch, rngs) * sampler["gain"]
+
+
+def echo(batch_size=1, contrast=1.0, kind=Echo, sampler=None, **settings):
     section = {"window": WINDOW, "overlap": OVERLAP, "contrast": contrast}
     config = ConfigDict({"system": {"name": "echo"}, "synthesis": section})
-    synth = Synthesizer(config, Echo(**settings), batch_size=batch_size)
+    synth = Synthesizer(config, kind(**settings), batch_size=batch_size, sampler=sampler)
     synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
     return synth
 
@@ -74,15 +86,27 @@ def test_the_vocoder_hears_the_contrast_asked_for(make_clip):
     np.testing.assert_allclose(sharp.waveform, sharp.log_mel[:, 0].repeat(160))
 
 
+def test_a_sampler_can_be_set_without_another_program(make_clip):
+    clip = make_clip(30)
+    plain, tuned = echo(kind=Tunable), echo(kind=Tunable, sampler={"gain": 0.25})
+    np.testing.assert_allclose(plain(clip).log_mel, 2 * tuned(clip).log_mel, atol=1e-6)
+    np.testing.assert_allclose(plain(clip).log_mel[:, 0], 0.5 * echo()(clip).log_mel[:, 0], atol=1e-6)
+    assert plain.fingerprint() != tuned.fingerprint()
+    with pytest.raises(V2SError, match="this model's sampler has no 'again': it knows gain"):
+        echo(kind=Tunable, sampler={"again": 1.0})
+    with pytest.raises(V2SError, match="this model's sampler has no 'gain': it knows none"):
+        echo(sampler={"gain": 1.0})
+
+
 def test_waveform_systems(make_clip):
     clip = make_clip(100)
-    speech = echo(kind="waveform")(clip)
+    speech = echo(output="waveform")(clip)
     np.testing.assert_allclose(speech.waveform, np.repeat(expected(clip), 640) / 10, atol=1e-6)
     assert speech.log_mel.shape == (400, 80)
 
 
 def test_louder_than_full_scale_is_turned_down_not_clipped(make_clip):
-    wave = echo(kind="waveform", reach=30)(make_clip(30)).waveform
+    wave = echo(output="waveform", reach=30)(make_clip(30)).waveform
     assert abs(wave).max() == 1
     assert len(np.unique(wave)) == 30
 
