@@ -214,7 +214,7 @@ def test_a_speaker_may_be_left_out():
     [
         ({"solver": "heun"}, r"solver is 'heun': the PyTorch module knows ddim, dpm_solver\+\+; ask for one of these"),
         ({"grid": "karras"}, "grid is 'karras': the PyTorch module knows uniform, log_snr"),
-        ({"solver": "ddim", "options": {"eta": 1.0}}, "solver 'ddim' has options here: ask for solver='ddim'"),
+        ({"solver": "ddim", "eta": 1.0}, r"solver 'ddim' draws noise here \(eta is 1.0\): ask for solver='ddim'"),
     ],
 )
 def test_what_it_cannot_sample_by_is_said_and_ddim_can_be_asked_for(sampler, sentence):

@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 
 import jax
@@ -84,6 +85,21 @@ def test_the_vocoder_hears_the_contrast_asked_for(make_clip):
     plain, sharp = (echo(contrast=contrast, reach=0)(clip) for contrast in (1.0, 1.1))
     np.testing.assert_allclose(sharp.log_mel, sharpen(plain.log_mel, 1.1), atol=1e-5)
     np.testing.assert_allclose(sharp.waveform, sharp.log_mel[:, 0].repeat(160))
+
+
+def test_a_system_that_listens_hears_each_window_of_a_record():
+    class Repeat(Echo):
+        def synthesize(self, batch, rngs, sampler=None):
+            loudest = batch.audio.reshape(len(batch.audio), -1, 160).max(-1)
+            return loudest[..., None] * jnp.ones(80)[None, None]
+
+    frames = 100
+    audio = np.arange(640 * frames, dtype=np.float32) / 64000
+    record = Record("r", frames, mouth=np.zeros((frames, 96, 96), np.uint8), audio=audio)
+    synth = echo(kind=Repeat, fields=("mouth", "audio"))
+    np.testing.assert_allclose(synth.synthesize_record(record).log_mel[:, 0], audio[159::160], atol=1e-6)
+    with pytest.raises(BadClip, match="r: has no audio, which the echo model needs"):
+        synth.synthesize_record(dataclasses.replace(record, audio=None))
 
 
 def test_a_sampler_can_be_set_without_another_program(make_clip):

@@ -131,6 +131,14 @@ def test_without_the_speaker_the_prompts_do_not_matter():
     np.testing.assert_array_equal(spoken(0.3), spoken(-2.0))
 
 
+def test_the_voice_of_the_true_sound():
+    run, _, system = program(speaker="audio")
+    assert system.fields - system.targets == {"mouth", "audio"}
+    batch = dataclasses.replace(clips(2), speaker_embedding=None, speaker_id=None)
+    other = dataclasses.replace(batch, audio=batch.audio[::-1].copy())
+    assert np.abs(run(batch, {}) - run(other, {})).max() > 1e-3
+
+
 def test_the_decoder_is_trained_on_the_error_of_clean_mel():
     """With a decoder that says 0, L1 of the scaled mel over valid frames."""
     system = small(decoder="dit")
@@ -153,7 +161,8 @@ def test_stacking_keeps_the_frames_of_a_video_frame_together():
 
 def test_settings_that_do_not_fit_are_refused():
     for changes, sentence in (
-        ({"speaker": "audio"}, "system.speaker is 'audio': expected vision or none"),
+        ({"speaker": "both"}, "system.speaker is 'both': expected vision, audio or none"),
+        ({"prediction": "x_1"}, "system.prediction is 'x_1': expected one of x_0, eps, v, score"),
         ({"process": "sine"}, "process is 'sine': expected one of linear, vp_sde, cosine"),
     ):
         with pytest.raises(ValueError, match=sentence):

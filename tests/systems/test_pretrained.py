@@ -5,14 +5,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
+from ml_collections import ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from tests.small_diffv2s import small_config as small_diffv2s
 from tests.small_model import small_config, small_weights
+from tests.small_vocoder import filled
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
 from v2s_jax.models import folder as folders
 from v2s_jax.systems.pretrained import assemble, read_pretrained, save_pretrained
+from v2s_jax.systems.registry import build
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +196,19 @@ def test_weights_of_another_type(folder):
     save_file(weights, path)
     with pytest.raises(V2SError, match="head.bias are not float32"):
         read_pretrained(folder)
+
+
+@pytest.mark.parametrize("decoder", ["mel_transformer", "dit"])
+def test_a_part_chosen_by_name_has_its_own_settings(decoder, tmp_path):
+    config = ConfigDict({"system": small_diffv2s(decoder)})
+    config.system.sampler.eta = 0.5
+    _, *states = nnx.split(filled(lambda: build(config.system, nnx.Rngs(0))), nnx.Param, ...)
+    save_pretrained(tmp_path / "model", config, *map(nnx.to_pure_dict, states), "")
+    found, system = read_pretrained(tmp_path / "model")
+    assert found.system.to_dict() == config.system.to_dict()
+    assert type(system.decoder).__name__.lower() == decoder.replace("_", "")
+    edited = json.loads((tmp_path / "model" / "config.json").read_text())
+    edited["system"]["decoder"]["heads_of_state"] = 3
+    (tmp_path / "model" / "config.json").write_text(json.dumps(edited))
+    with pytest.raises(V2SError, match="unknown system.decoder.heads_of_state"):
+        read_pretrained(tmp_path / "model")

@@ -101,7 +101,7 @@ def _at(path: GaussianPath, fraction: jax.Array) -> jax.Array:
 
 
 def _ends(path: GaussianPath, margin: float) -> tuple[jax.Array, jax.Array]:
-    near = _at(path, jnp.array(1 - margin))
+    near = jnp.array(path.data_time + margin * (path.noise_time - path.data_time))
     return jnp.maximum(path.log_snr(jnp.array(path.noise_time)), -_MOST), path.log_snr(near)
 
 

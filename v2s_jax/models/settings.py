@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -28,10 +29,12 @@ class Section(NamedTuple):
     Attributes:
         key: its name, one of `KINDS`.
         classes: "module:class" by the name that the section gives; the module has `default_config()`.
+        parts: likewise, of parts of it that a config chooses by name; one of the default's name may be of any size.
     """
 
     key: str
     classes: Mapping[str, str]
+    parts: Mapping[str, str] = MappingProxyType({})
 
 
 def read_json(path: Path) -> Any:
@@ -74,11 +77,25 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
                 raise V2SError(f"{where}: holds {kind}, {name}, where {KINDS[key]} is expected: one of {names}")
     if not isinstance(chosen, dict) or chosen.get("name") not in section.classes:
         raise V2SError(f"{where}: expected a config whose {key}.name is one of {names}")
-    module = importlib.import_module(section.classes[chosen["name"]].split(":")[0])
-    problems = list(_mistakes(chosen, module.default_config().to_dict(), key))
+    default = _default(section.classes[chosen["name"]])
+    _choose_parts(default, chosen, section.parts)
+    problems = list(_mistakes(chosen, default, key))
     if problems:
         raise V2SError(f"{where}: not a config of this version's {chosen['name']} {key} ({'; '.join(problems)})")
     return ConfigDict(config | {key: _as_tuples(chosen)})
+
+
+def _default(place: str) -> dict[str, Any]:
+    """The default config of what is at "module:class"."""
+    return importlib.import_module(place.split(":")[0]).default_config().to_dict()
+
+
+def _choose_parts(default: dict[str, Any], chosen: dict[str, Any], parts: Mapping[str, str]) -> None:
+    """Where a config has another part than the default, that part's default instead."""
+    for name, entry in default.items():
+        other = str(chosen[name].get("name")) if isinstance(chosen.get(name), dict) else ""
+        if isinstance(entry, dict) and entry.get("name") in parts and other in parts:
+            default[name] = _default(parts[other])
 
 
 def _as_tuples(value: Any) -> Any:

@@ -25,6 +25,12 @@ class Face(NamedTuple):
     mouth: UInt8[np.ndarray, "T 96 96"]
     crops: UInt8[np.ndarray, "K 112 112 3"] | None = None
     speaker: Float[np.ndarray, "256"] | None = None
+    audio: Float[np.ndarray, "n"] | None = None
+
+    def cut(self, start: int, stop: int) -> "Face":
+        """The frames [start, stop) of it."""
+        audio = None if self.audio is None else self.audio[SAMPLES_PER_FRAME * start : SAMPLES_PER_FRAME * stop]
+        return self._replace(mouth=self.mouth[start:stop], audio=audio)
 
 
 class Output(NamedTuple):
@@ -105,6 +111,12 @@ class Network:
         if "speaker_embedding" in self.fields:
             speakers = [np.asarray(face.speaker, np.float32) for face in faces]
             extra["speaker_embedding"] = np.stack(speakers + speakers[:1] * (self.batch_size - len(speakers)))
+        if "audio" in self.fields:
+            extra["audio"] = np.zeros((self.batch_size, SAMPLES_PER_FRAME * frames), np.float32)
+            for row, sound in zip(
+                extra["audio"], (face.audio for face in faces if face.audio is not None), strict=False
+            ):
+                row[: len(sound)] = sound
         return padded_mouths([face.mouth for face in faces], self.batch_size, frames, **extra)
 
     def _function(self, frames: int, batch: Batch) -> Callable:

@@ -153,14 +153,15 @@ class Synthesizer:
         ]
 
     def synthesize_record(self, record: Record) -> Speech:
-        """Speech for one example of a data set; needs its `mouth`, uses its `face` and `speaker_embedding`.
+        """Speech for one example of a data set; needs its `mouth`, uses its other fields if the system does.
 
         Raises:
             V2SError: the record lacks what the system needs.
         """
         if record.mouth is None:
             raise V2SError(f"{record.id}: the record was read without its mouth crops; read it with the field mouth")
-        return self._speak([Face(record.mouth, record.face, record.speaker_embedding)], [record.id])[0]
+        face = Face(record.mouth, record.face, record.speaker_embedding, record.audio)
+        return self._speak([face], [record.id])[0]
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
@@ -182,7 +183,7 @@ class Synthesizer:
         settings = self.settings
         plans = [plan(len(face.mouth), settings.window, settings.overlap, settings.fade) for face in faces]
         parts = [
-            face._replace(mouth=face.mouth[window.start : window.stop])
+            face.cut(window.start, window.stop)
             for face, windows in zip(faces, plans, strict=True)
             for window in windows
         ]
@@ -193,7 +194,7 @@ class Synthesizer:
         ]
 
     def _check(self, face: Face, name: str) -> None:
-        given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker}
+        given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker, "audio": face.audio}
         absent = {field for field, value in given.items() if value is None or not len(value)}
         missing = sorted(absent & self.network.fields)
         if missing:

@@ -26,7 +26,7 @@ from v2s_jax.features.filterbank import stacked_filterbank_jax
 from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
 from v2s_jax.features.mel_to_filterbank import stacked_filterbank_of_mel
 from v2s_jax.generative.guidance import classifier_free
-from v2s_jax.generative.losses import denoising_loss
+from v2s_jax.generative.losses import WEIGHTINGS, denoising_loss
 from v2s_jax.generative.noise import frame_noise, row_keys
 from v2s_jax.generative.process import build_process
 from v2s_jax.generative.times import discrete_times, stratified_times
@@ -53,7 +53,7 @@ def default_config(size: str = "paper", decoder: str = "mel_transformer") -> Con
             encoder=encoder,
             decoder=made,
             crop=CROP_SIZE,  # pixels around the centre that it sees; fewer cost less
-            speaker="vision",  # whose embedding the decoder is given: the face's, or "none"
+            speaker="vision",  # whose embedding the decoder is given: the face's, that of the true "audio", or "none"
             temperature=0.07,  # of InfoNCE
             utterances=1,  # neighbouring rows of one speaker in a batch, for the prompts' stage
             process="linear",  # of generative/process.py
@@ -83,8 +83,7 @@ class DiffV2S(nnx.Module):
     """Encoder, prompts, projection and decoder."""
 
     kind = "mel"
-    targets = frozenset({"audio", "speaker_embedding", "speaker_id"})
-    fields = frozenset({"mouth"}) | targets
+    fields = frozenset({"mouth", "audio", "speaker_embedding", "speaker_id"})
     free = {"encoder": avhubert.TRAINING_SETTINGS}
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
@@ -94,11 +93,16 @@ class DiffV2S(nnx.Module):
                 f"system.decoder.condition is {config.decoder.condition}: expected {width + SPEAKER_DIM}, the "
                 f"encoder's width and {SPEAKER_DIM} of the speaker embedding"
             )
-        if config.speaker not in ("vision", "none"):
-            raise ValueError(f"system.speaker is {config.speaker!r}: expected vision or none")
+        if config.speaker not in ("vision", "audio", "none"):
+            raise ValueError(f"system.speaker is {config.speaker!r}: expected vision, audio or none")
         self.config = FrozenConfigDict(config)
+        self.targets = self.fields - {"mouth"} - ({"audio"} if config.speaker == "audio" else set())
         self.crop, self.utterances = check_crop(config.crop), config.utterances
         self.path = build_process(config.process)
+        known = {"prediction": self.path.kinds, "norm": ("l1", "l2"), "weighting": WEIGHTINGS}
+        for name, values in known.items():
+            if config[name] not in values:
+                raise ValueError(f"system.{name} is {config[name]!r}: expected one of {', '.join(values)}")
         samplers.check(config.sampler, self.path)
         self.knobs = samplers.knobs_of(config.sampler)
         self.encoder = avhubert.AVHuBERT(config.encoder, rngs=rngs, dtype=dtype)
@@ -150,7 +154,7 @@ class DiffV2S(nnx.Module):
         mel = stack(jnp.asarray(scale_mel(log_mel_jax(batch.need("audio")))))
         rows, frames, _ = mel.shape
         mask = frame_mask(batch.need("length"), frames)
-        condition = self.condition(self.see(batch))
+        condition = self.condition(batch, self.see(batch))
         condition = condition * (self.drop(jnp.ones((rows, 1, 1)), rngs=rngs) > 0)
         times = rngs.times()
         t = discrete_times(times, rows, config.steps) if config.steps else stratified_times(times, rows)
@@ -167,11 +171,20 @@ class DiffV2S(nnx.Module):
         )
         return loss, {}
 
-    def condition(self, seen: Seen) -> Float[Array, "B T K"]:
-        """C = f_v || s_v, the latter brought to the scale of normalised features and repeated for every frame."""
-        scale = SPEAKER_DIM**0.5 if self.config.speaker == "vision" else 0.0
-        speaker = jnp.broadcast_to(scale * seen.speaker[:, None], (*seen.frames.shape[:2], SPEAKER_DIM))
-        return jnp.concatenate([seen.frames.astype(jnp.float32), speaker], -1)
+    def condition(self, batch: Batch, seen: Seen) -> Float[Array, "B T K"]:
+        """What the decoder is given: f_v || s_v, the latter at the scale of normalised features, for every frame."""
+        frames = seen.frames.shape[1]
+        match self.config.speaker:
+            case "vision":
+                speaker = seen.speaker
+            case "audio":
+                length = batch.need("length")
+                heard = stacked_filterbank_jax(batch.need("audio"), length)
+                speaker = self.hear(heard, frame_mask(length, frames))
+            case _:
+                speaker = jnp.zeros_like(seen.speaker)
+        repeated = jnp.broadcast_to(SPEAKER_DIM**0.5 * speaker[:, None], (len(speaker), frames, SPEAKER_DIM))
+        return jnp.concatenate([seen.frames.astype(jnp.float32), repeated], -1)
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs, sampler: samplers.Knobs | None = None) -> Float[Array, "B M 80"]:
         """Unscaled log-mel, the floor beyond each clip's length.
@@ -183,7 +196,7 @@ class DiffV2S(nnx.Module):
         """
         length = batch.need("length")
         seen = self.see(batch)
-        condition = self.condition(seen)
+        condition = self.condition(batch, seen)
         rows, frames, _ = condition.shape
         mask = frame_mask(length, frames)
         width = MEL_PER_FRAME * N_MELS

@@ -9,11 +9,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from v2s_jax.models import folder as folders
+from v2s_jax.models.registry import DENOISERS
 from v2s_jax.models.settings import Section
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import SYSTEMS
 
-SYSTEM = Section("system", SYSTEMS)
+SYSTEM = Section("system", SYSTEMS, DENOISERS)
 
 
 def save_pretrained(

@@ -15,6 +15,7 @@ from v2s_jax.generative.guidance import Energy, estimate_guidance, score_guidanc
 from v2s_jax.generative.paths import GaussianPath
 from v2s_jax.generative.sampling import Correct, Denoiser, Guidance, plan, sample
 from v2s_jax.generative.solvers import build
+from v2s_jax.generative.solvers.base import Solver
 
 KNOBS = ("evaluations", "guidance", "classifier_free")
 Knobs = Mapping[str, float | Float[Array, ""]]
@@ -25,7 +26,7 @@ def default_config() -> ConfigDict:
     return ConfigDict(
         dict(
             solver="dpm_solver++",  # of generative/solvers
-            options=ConfigDict({}),  # of the solver
+            eta=0.0,  # of DDIM: the share of fresh noise
             grid="log_snr",  # of generative/grids.py
             most=1000,  # evaluations that may be asked for
             evaluations=20,  # of the decoder
@@ -48,10 +49,14 @@ def check(config: ConfigDict, path: GaussianPath) -> None:
     Raises:
         ValueError: it names something that there is not.
     """
-    build(config.solver, **config.options.to_dict())
+    _solver(config)
     for name, known in (("grid", grids.GRIDS), ("guidance_by", {"none", *_guides(path)})):
         if config[name] not in known:
             raise ValueError(f"system.sampler.{name} is {config[name]!r}: expected one of {', '.join(sorted(known))}")
+
+
+def _solver(config: ConfigDict) -> Solver:
+    return build(config.solver, **({"eta": config.eta} if config.solver == "ddim" else {}))
 
 
 def _guides(path: GaussianPath) -> dict[str, Callable[[Energy], Correct]]:
@@ -79,7 +84,7 @@ def run(
         knobs: some of `KNOBS`, traced or not, in place of the section's.
     """
     chosen = knobs_of(config) | dict(knobs or {})
-    solver = build(config.solver, **config.options.to_dict())
+    solver = _solver(config)
     evaluations = jnp.asarray(chosen["evaluations"], jnp.int32)
     times, steps = plan(path, solver, evaluations, config.most, grids.GRIDS[config.grid])
     guidance = None

@@ -16,9 +16,7 @@ import torch
 from v2s_jax.errors import V2SError
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x_t [B, ...], t [B]) -> prediction [B, ...]
-# How far from the data, where log-SNR is infinite, the last step begins. It is what float32 makes of 1 - 0.999:
-# networks multiply times by a thousand, and this end moves the whole grid.
-_MARGIN = 1 - float(np.float32(0.999))
+_MARGIN = 1e-3  # how far from the data, where log-SNR is infinite, the last step begins
 Found = TypeVar("Found")
 
 

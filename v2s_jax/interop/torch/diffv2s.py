@@ -74,9 +74,9 @@ class DiffV2S(nn.Module):
             V2SError: there is no such solver, grid or kind of prediction here.
         """
         sampler = self.config["sampler"]
-        if solver is None and any(sampler["options"].values()):
+        if solver is None and sampler["solver"] == "ddim" and sampler["eta"]:
             raise V2SError(
-                f"solver {sampler['solver']!r} has options here: ask for solver='ddim', which draws no noise"
+                f"solver 'ddim' draws noise here (eta is {sampler['eta']}): ask for solver='ddim' to have none"
             )
         estimate = known(KINDS, "prediction", self.config["prediction"])
         step = known(SOLVERS, "solver", solver or sampler["solver"])
