@@ -11,17 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from v2s_jax.constants import (
-    LOG_CEILING,
-    LOG_FLOOR,
-    MEL_PER_FRAME,
-    MOUTH_MEAN,
-    MOUTH_STD,
-    N_MELS,
-    SPEAKER_DIM,
-)
+from v2s_jax.constants import SPEAKER_DIM
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.torch.avhubert import AVHuBERT
+from v2s_jax.interop.torch.clips import frame_mask, normalise_mouth, spoken_mel
 from v2s_jax.interop.torch.denoisers import DENOISERS
 from v2s_jax.interop.torch.diffusion import GRIDS, KINDS, PROCESSES, SOLVERS, Denoiser, known, sample
 from v2s_jax.interop.torch.transformer import run_layers
@@ -34,7 +27,7 @@ class DiffV2S(nn.Module):
         config: the `system` section of an exported model.
 
     Raises:
-        V2SError: the config names a decoder or a process that there is not.
+        V2SError: the config names a decoder or a process that there is not, or wants the true sound's voice.
     """
 
     def __init__(self, config: Mapping[str, Any]):
@@ -44,6 +37,7 @@ class DiffV2S(nn.Module):
         self.prompts = nn.ParameterDict({name: 0.02 * torch.randn(width) for name in ("video", "audio")})
         self.project = nn.Linear(width, SPEAKER_DIM)
         self.decoder = known(DENOISERS, "decoder.name", config["decoder"]["name"])(config["decoder"])
+        self.voice = known({"vision": SPEAKER_DIM**0.5, "none": 0.0}, "speaker", config["speaker"])
         self.process = known(PROCESSES, "process", config["process"])()
 
     def forward(
@@ -82,19 +76,15 @@ class DiffV2S(nn.Module):
         step = known(SOLVERS, "solver", solver or sampler["solver"])
         steps = min(max(int(sampler["evaluations"] if evaluations is None else evaluations), 1), sampler["most"])
         times = known(GRIDS, "grid", grid or sampler["grid"])(self.process, steps)
-        mask = _frame_mask(length, mouth.shape[1])
+        mask = frame_mask(length, mouth.shape[1])
         scale = sampler["classifier_free"] if classifier_free is None else classifier_free
         denoiser = self._denoiser(self.condition(*self.see(mouth, length)), mask, scale)
         x_0 = sample(denoiser, noise, self.process, estimate, step, times)
-        mel = (x_0.reshape(len(x_0), -1, N_MELS) + 1) / 2 * (LOG_CEILING - LOG_FLOOR) + LOG_FLOOR
-        return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], mel, LOG_FLOOR)
+        return spoken_mel(x_0, mask)
 
     def see(self, mouth: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Visual features [B, T, D], and the embedding [B, 256], of unit norm, of the voice that the face suggests."""
-        crop = self.config["crop"]
-        edge = (mouth.shape[2] - crop) // 2
-        seen = mouth[:, :, edge : edge + crop, edge : edge + crop].float()
-        return self._listen(length, video=(seen / 255 - MOUTH_MEAN) / MOUTH_STD)
+        return self._listen(length, video=normalise_mouth(mouth, self.config["crop"]))
 
     def hear(self, filterbank: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """The speaker embedding [B, 256], of unit norm, of stacked filterbanks [B, T, 104]."""
@@ -103,7 +93,7 @@ class DiffV2S(nn.Module):
     def _listen(self, length: torch.Tensor, **clip: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The modality's prompt goes through the layers as a last frame that reads all and is read by itself alone."""
         ((modality, given),) = clip.items()
-        x, mask = self.encoder.frames(**clip, padding_mask=~_frame_mask(length, given.shape[1]))
+        x, mask = self.encoder.frames(**clip, padding_mask=~frame_mask(length, given.shape[1]))
         transformer = self.encoder.encoder
         x = torch.cat([transformer.embed(x, mask), self.prompts[modality].expand(len(x), 1, -1)], 1)
         readable = F.pad(mask, (0, 1), value=True)[:, None].repeat(1, x.shape[1], 1)
@@ -114,8 +104,7 @@ class DiffV2S(nn.Module):
 
     def condition(self, frames: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
         """What the decoder is given: the features and, at every frame, the speaker, [B, T, D + 256]."""
-        scale = SPEAKER_DIM**0.5 if self.config["speaker"] == "vision" else 0.0
-        return torch.cat([frames, (scale * speaker)[:, None].expand(-1, frames.shape[1], -1)], -1)
+        return torch.cat([frames, (self.voice * speaker)[:, None].expand(-1, frames.shape[1], -1)], -1)
 
     def denoise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The decoder's prediction, of the kind that the config says.
@@ -139,7 +128,3 @@ class DiffV2S(nn.Module):
             return free + scale * (given - free)
 
         return guided
-
-
-def _frame_mask(length: torch.Tensor, frames: int) -> torch.Tensor:
-    return torch.arange(frames, device=length.device) < length[:, None]

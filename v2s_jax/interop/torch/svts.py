@@ -6,17 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from v2s_jax.constants import (
-    LETTERS_PER_FRAME,
-    LOG_CEILING,
-    LOG_FLOOR,
-    MEL_PER_FRAME,
-    MOUTH_MEAN,
-    MOUTH_STD,
-    N_MELS,
-    SPEAKER_DIM,
-)
+from v2s_jax.constants import LETTERS_PER_FRAME, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
 from v2s_jax.features.text import ALPHABET
+from v2s_jax.interop.torch.clips import frame_mask, normalise_mouth, spoken_mel
 from v2s_jax.interop.torch.conformer import Conformer
 from v2s_jax.interop.torch.resnet import ResNetFrontend
 
@@ -53,16 +45,11 @@ class SVTS(nn.Module):
         Returns:
             [B, 4T, 80], ln 1e-5 beyond each clip's length.
         """
-        rows, frames, height, _ = mouth.shape
-        mask = torch.arange(frames, device=mouth.device) < length[:, None]
-        edge = (height - self.crop) // 2
-        seen = mouth[:, :, edge : edge + self.crop, edge : edge + self.crop].float()
-        x = self.resnet((seen / 255 - MOUTH_MEAN) / MOUTH_STD, mask)
+        rows, frames = mouth.shape[:2]
+        mask = frame_mask(length, frames)
+        x = self.resnet(normalise_mouth(mouth, self.crop), mask)
         if self.uses_speaker:
             if speaker_embedding is None:
                 raise ValueError("this model needs a speaker_embedding [B, 256]")
             x = torch.cat([x, speaker_embedding[:, None].expand(rows, frames, -1)], -1)
-        x = self.head(self.conformer(self.project(x), mask))
-        scaled = x.float().view(rows, MEL_PER_FRAME * frames, N_MELS)
-        mel = (scaled + 1) / 2 * (LOG_CEILING - LOG_FLOOR) + LOG_FLOOR
-        return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], mel, LOG_FLOOR)
+        return spoken_mel(self.head(self.conformer(self.project(x), mask)), mask)
