@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "v2s_jax.evaluation.command",
     "import": "v2s_jax.interop.command",
     "export": "v2s_jax.synthesis.export_command",
+    "ablate": "v2s_jax.evaluation.ablate",
     "bench": "v2s_jax.evaluation.bench",
 }
 # Lets glibc ask for huge pages: without them large temporaries of XLA:CPU cost more in page faults than in arithmetic

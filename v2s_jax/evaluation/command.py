@@ -5,11 +5,10 @@ from pathlib import Path
 
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.embed import picture
-from v2s_jax.evaluation.metrics import METRICS, choose
+from v2s_jax.evaluation.options import add_scoring_options, add_split_options, check_scoring, positive
 from v2s_jax.evaluation.pairs import find_pairs, make_folder
-from v2s_jax.evaluation.recognizer import Recognizer
 from v2s_jax.evaluation.report import write_report
-from v2s_jax.evaluation.scoring import choose_encoder, evaluate
+from v2s_jax.evaluation.scoring import evaluate
 from v2s_jax.evaluation.table import text_table
 from v2s_jax.synthesis.options import add_sampler_option
 
@@ -26,23 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_sampler_option(parser)
     parser.add_argument("--data", type=Path, metavar="DIR", help="the prepared data set to speak")
-    parser.add_argument("--split", default="test", help="its split (default: %(default)s)")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of the split, evenly spread")
+    add_split_options(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("evaluation_out"), metavar="DIR", help="(default: %(default)s)"
     )
-    parser.add_argument(
-        "--grammar", metavar="grid|free|FILE", help="what the recogniser may hear (default: grid if all texts are)"
-    )
-    parser.add_argument(
-        "--metrics", type=lambda names: names.split(","), metavar="A,B", help=f"of {','.join(m.name for m in METRICS)}"
-    )
+    add_scoring_options(parser)
     parser.add_argument(
         "--speaker-encoder", metavar="NAME-OR-PATH", help="judge of speaker similarity (default: the shipped one)"
     )
     parser.add_argument("--ceiling", action="store_true", help="also score Griffin-Lim of the recording's own mel")
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="processes (default: one a core)")
-    parser.add_argument("--report-clips", type=_positive, default=24, metavar="N", help="clips shown (default: 24)")
+    parser.add_argument("--report-clips", type=positive, default=24, metavar="N", help="clips shown (default: 24)")
     parser.add_argument(
         "--figure", type=Path, action="append", default=[], metavar="FILE", help="a picture for the report; repeatable"
     )
@@ -59,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
         raise V2SError(f"evaluate needs {'--reference DIR' if by_folder else '--data DIR'} as well")
     if args.sampler and args.model is None:
         raise V2SError("evaluate --sampler needs --model, whose sampler it sets")
-    _check(args)
+    check_scoring(args, args.speaker_encoder)
+    for figure in args.figure:
+        picture(figure)
     if by_folder:
         pairs, failures = find_pairs(args.generated, args.reference)
         about = {"generated": str(args.generated), "recordings": str(args.reference)}
@@ -94,19 +88,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"not scored: {name} ({reason})")
     print(f"wrote {args.out / 'evaluation.json'} and {args.out / 'report.html'}")
     return 3 if evaluation.failures else 0
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuses what cannot be had before any work is done."""
-    choose(args.metrics, True, choose_encoder(args.metrics, args.speaker_encoder))
-    if args.grammar:
-        Recognizer(args.grammar)
-    for figure in args.figure:
-        picture(figure)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -1,4 +1,4 @@
-"""Speaks a split of a prepared data set with a model, ready to be scored."""
+"""Speaks a split of a prepared data set, ready to be scored."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,16 +18,17 @@ from v2s_jax.synthesis.defaults import default_config
 from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.synthesis.vocoder import make_vocoder, vocode
 
-_FIELDS = frozenset({"mouth", "face", "speaker_embedding", "audio"})
+FIELDS = frozenset({"mouth", "face", "speaker_embedding", "audio"})  # of a record that models may look at
+Speak = Callable[[Record], Float[np.ndarray, "n"]]
 
 
 def _speaker(
     model: str | None, vocoder: str | None, sampler: Mapping[str, float] | None
-) -> tuple[Callable[[Record], Float[np.ndarray, "n"]], frozenset[str]]:
+) -> tuple[Speak, frozenset[str]]:
     """What makes a record's speech, and the fields that it looks at."""
     if model is not None:
         synthesizer = Synthesizer.from_pretrained(model, vocoder=vocoder, sampler=sampler)
-        return lambda record: synthesizer.synthesize_record(record).waveform, _FIELDS
+        return lambda record: synthesizer.synthesize_record(record).waveform, FIELDS
     settings = default_config()
     settings.vocoder = vocoder or settings.vocoder
     made = make_vocoder(settings)
@@ -43,7 +44,7 @@ def synthesize_split(
     vocoder: str | None = None,
     sampler: Mapping[str, float] | None = None,
 ) -> tuple[list[Pair], dict[str, str]]:
-    """Writes `out/generated/<id>.wav` and `out/recording/<id>.wav` for every example that has a recording.
+    """Speaks a split by a model, see `speak_split`.
 
     Args:
         model: shipped name, exported folder or training workdir; None speaks the recordings' own mels, which shows
@@ -62,14 +63,34 @@ def synthesize_split(
         V2SError: no such model, data set or split, or a file cannot be written.
     """
     dataset = ShardedDataset(data, split)
-    speak, fields = _speaker(model, vocoder, sampler)
+    return speak_split(*_speaker(model, vocoder, sampler), dataset, out, limit)
+
+
+def speak_split(
+    speak: Speak, fields: frozenset[str], dataset: ShardedDataset, out: Path, limit: int | None = None
+) -> tuple[list[Pair], dict[str, str]]:
+    """Writes `out/generated/<id>.wav` and `out/recording/<id>.wav` for every example that has a recording.
+
+    Args:
+        speak: makes the speech of a record; one that it cannot use is a V2SError.
+        fields: of the records that it looks at, `audio` among them.
+        dataset: the split.
+        out: where the waveforms go.
+        limit: at most so many examples, evenly spread over the split.
+
+    Returns:
+        The pairs to score, and for examples that could not be spoken why.
+
+    Raises:
+        V2SError: not one example could be spoken, or a file cannot be written.
+    """
     count = len(dataset) if limit is None else min(limit, len(dataset))
     indices = [i * len(dataset) // count for i in range(count)]
     pairs, failures = [], {}
     for index in progress(indices, count, "clips"):
         record = dataset.read(index, fields)
         if record.audio is None:
-            failures[record.id] = f"{record.id} of {data} has no recording to compare with"
+            failures[record.id] = f"{record.id} of {dataset.path} has no recording to compare with"
             continue
         try:
             speech = speak(record)
@@ -83,5 +104,5 @@ def synthesize_split(
         pairs.append(Pair(record.id, recording, generated, record.text))
     if not pairs:
         reason = next(iter(failures.values()), "the split is empty")
-        raise V2SError(f"no {split} example of {data} could be evaluated: {reason}")
+        raise V2SError(f"no {dataset.split} example of {dataset.path} could be evaluated: {reason}")
     return pairs, failures

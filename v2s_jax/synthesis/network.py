@@ -1,5 +1,6 @@
 """A system's `synthesize` as compiled functions, one for each length of the ladder."""
 
+import copy
 import itertools
 import threading
 import time
@@ -57,11 +58,7 @@ class Network:
     ):
         self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
         self.fields = system.fields - getattr(system, "targets", frozenset())
-        own = getattr(system, "knobs", {})
-        self.knobs = own | dict(knobs or {})
-        if unknown := sorted(self.knobs.keys() - own.keys()):
-            known = f"it knows {', '.join(own)}" if own else "it knows none"
-            raise V2SError(f"this model's sampler has no {unknown[0]!r}: {known}")
+        self.knobs = _turned(getattr(system, "knobs", {}), knobs)
         self.rungs = ladder(window)
         self.batch_size = batch_size
         graphdef, state = nnx.split(cast(System, fold(cast(nnx.Module, system))))
@@ -72,6 +69,16 @@ class Network:
         )
         self._lock = threading.Lock()
         self._compiled: dict[int, Callable] = {}
+
+    def tuned(self, knobs: Mapping[str, float] | None) -> "Network":
+        """The same weights and compiled functions with other knobs.
+
+        Raises:
+            V2SError: the system has no such knob.
+        """
+        other = copy.copy(self)
+        other.knobs = _turned(self.knobs, knobs)
+        return other
 
     @property
     def compilations(self) -> int:
@@ -129,3 +136,11 @@ class Network:
     def _arguments(self, batch: Batch) -> tuple:
         knobs = {name: np.float32(value) for name, value in self.knobs.items()}
         return self.weights, batch, self._key, knobs or None
+
+
+def _turned(own: Mapping[str, float], knobs: Mapping[str, float] | None) -> dict[str, float]:
+    """Values of all knobs, those of `knobs` in place of the system's own."""
+    if unknown := sorted((knobs or {}).keys() - own.keys()):
+        known = f"it knows {', '.join(own)}" if own else "it knows none"
+        raise V2SError(f"this model's sampler has no {unknown[0]!r}: {known}")
+    return dict(own) | dict(knobs or {})

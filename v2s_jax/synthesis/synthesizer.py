@@ -5,6 +5,7 @@ speech = synth("clip.mp4")
 write_wav("clip.wav", speech.waveform)
 """
 
+import copy
 import dataclasses
 import hashlib
 import os
@@ -102,6 +103,7 @@ class Synthesizer:
         seed: int = 0,
         vocoder: str | os.PathLike | None = None,
         sampler: Mapping[str, float] | None = None,
+        system: Mapping[str, Any] | None = None,
     ) -> "Synthesizer":
         """The synthesizer of a shipped model, an exported folder or a training workdir.
 
@@ -111,14 +113,42 @@ class Synthesizer:
             seed: of systems that sample.
             vocoder: instead of the one in the model's config: `griffin_lim`, or a trained one by name or path.
             sampler: as above.
+            system: settings of the config's section of that name in place of the model's own, by dotted names or
+                nested, such as {"sampler.solver": "ddim"}; the weights must fit them as they are.
 
         Raises:
-            V2SError: there is no such model or vocoder, or it is damaged or of another config.
+            V2SError: there is no such model, vocoder or setting, or the model is damaged or of another config.
         """
-        config, system = load_pretrained(name_or_path)
+        config, made = load_pretrained(name_or_path, system)
         if vocoder is not None:
             config.update({"synthesis": {"vocoder": str(vocoder)}})
-        return cls(config, system, batch_size=batch_size, seed=seed, sampler=sampler)
+        return cls(config, made, batch_size=batch_size, seed=seed, sampler=sampler)
+
+    def tuned(
+        self,
+        sampler: Mapping[str, float] | None = None,
+        vocoder: str | os.PathLike | None = None,
+        contrast: float | None = None,
+    ) -> "Synthesizer":
+        """The same model with other settings, not compiled again where those of its sampler alone are others.
+
+        Args:
+            sampler: as above; the others stay.
+            vocoder: instead of the present one.
+            contrast: likewise.
+
+        Raises:
+            V2SError: its sampler has no such setting, there is no such vocoder, or the contrast is not above 0.
+        """
+        other = copy.copy(self)
+        other.network = self.network.tuned(sampler)
+        sound = {"vocoder": None if vocoder is None else str(vocoder), "contrast": contrast}
+        other.config = self.config.copy_and_resolve_references()
+        other.config.update({"synthesis": {name: value for name, value in sound.items() if value is not None}})
+        other.settings = synthesis_config(other.config)
+        if vocoder is not None:
+            other.vocoder = make_vocoder(other.settings)
+        return other
 
     def __call__(
         self,

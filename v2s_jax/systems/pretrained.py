@@ -1,13 +1,16 @@
 """A trained system as a folder to hand on; see `models/folder.py`, which parts share."""
 
+import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from flax import nnx
 from ml_collections import ConfigDict
 
+from v2s_jax.errors import V2SError
 from v2s_jax.models import folder as folders
 from v2s_jax.models.registry import DENOISERS
 from v2s_jax.models.settings import Section
@@ -73,3 +76,46 @@ def assemble(
     """
     weights = folders.flat_names(params) | folders.flat_names(stats)
     return folders.assemble(config.to_dict(), SYSTEM, weights, where)
+
+
+def change_settings(
+    config: ConfigDict, system: System, settings: Mapping[str, Any], where: str | os.PathLike
+) -> tuple[ConfigDict, System]:
+    """A loaded model with other settings in its `system` section and the same weights, which must fit them.
+
+    Args:
+        config: the whole experiment; it stays as it is.
+        system: likewise.
+        settings: by dotted names or nested, such as {"speaker": "none", "sampler": {"solver": "ddim"}}.
+        where: what to name in an error.
+
+    Returns:
+        The changed config and system, the latter in evaluation mode and float32.
+
+    Raises:
+        V2SError: there is no such setting, its value is none of its kind, or the weights do not fit it.
+    """
+    content = config.to_dict()
+    known = folders.flat_names(content["system"])
+    chosen = dict(_dotted(settings))
+    for name, value in chosen.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise V2SError(f"{where}: its config has no setting system.{name}; {hint}")
+        *above, last = name.split(".")
+        section = content["system"]
+        for key in above:
+            section = section[key]
+        section[last] = value
+    weights = folders.flat_weights(cast(nnx.Module, system))
+    changes = ", ".join(f"system.{name} = {value!r}" for name, value in chosen.items())
+    return ConfigDict(content), folders.assemble(content, SYSTEM, weights, f"{where} with {changes}")
+
+
+def _dotted(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{below}", entry) for below, entry in _dotted(value))
+        else:
+            yield name, value

@@ -66,7 +66,10 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
     Raises:
         V2SError: no such file, it is broken, or an override names an unknown setting or has a bad value.
     """
-    config = _run_file(path)
+    config = run_file(path, "get_config", "configs/")
+    if not isinstance(config, ConfigDict):
+        raise V2SError(f"get_config() in {path} must return an ml_collections ConfigDict, not {type(config).__name__}.")
+    config.lock()
     known = [".".join(keys) for keys in traverse_util.flatten_dict(config.to_dict(), keep_empty_nodes=True)]
     for override in overrides:
         name = override.removeprefix("--config.").partition("=")[0]
@@ -83,21 +86,27 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
     return values.config
 
 
-def _run_file(path: str | os.PathLike) -> ConfigDict:
-    """Runs `get_config` of a file (not by config_flags' own loader, which uses an import call that Python removes)."""
+def run_file(path: str | os.PathLike, function: str, examples: str) -> Any:
+    """What a function of a Python file returns (config_flags' own loader uses an import call that Python removes).
+
+    Args:
+        path: of the file.
+        function: its name; it is called without arguments.
+        examples: a folder with such files, for an error.
+
+    Raises:
+        V2SError: there is no such file or function, or it fails.
+    """
     if not os.path.isfile(path):
-        raise V2SError(f"The config file {path} does not exist: give an experiment file such as those in configs/.")
+        raise V2SError(f"The config file {path} does not exist: give an experiment file such as those in {examples}.")
     try:
-        config = runpy.run_path(str(path))["get_config"]()
+        return runpy.run_path(str(path))[function]()
     except KeyError as error:
         raise V2SError(
-            f"The config file {path} has no function get_config (or it failed on the key {error})."
+            f"The config file {path} has no function {function} (or it failed on the key {error})."
         ) from error
     except Exception as error:  # whatever a file of the user's raises is a mistake in that file
         raise V2SError(f"The config file {path} failed: {type(error).__name__}: {_first_line(error)}.") from error
-    if not isinstance(config, ConfigDict):
-        raise V2SError(f"get_config() in {path} must return an ml_collections ConfigDict, not {type(config).__name__}.")
-    return config.lock()
 
 
 def _first_line(error: Exception) -> str:
