@@ -59,13 +59,25 @@ def test_transposed_convolution_by_hand():
     np.testing.assert_array_equal(y[0, :, 0], [1, 10, 102, 20, 200])
 
 
-@pytest.mark.parametrize(("stride", "dilation", "taps"), [(1, 1, 5), (2, 1, 5), (1, 3, 5), (1, 1, 32)])
+@pytest.mark.parametrize(
+    ("stride", "dilation", "taps"), [(1, 1, 5), (2, 1, 5), (1, 3, 5), (1, 1, 32), (2, 1, 15), (3, 2, 9)]
+)
 def test_grouped_convolution_and_its_gradients_equal_the_plain_one(stride, dilation, taps):
     x, kernel = normal(2, 13, 6), normal(taps, 2, 9, seed=1)
     settings = dict(stride=stride, padding=taps // 2, dilation=dilation, groups=3)
     ours, vjp = jax.vjp(lambda x, k: ops1d.conv1d(x, k, **settings), x, kernel)
     plain, plain_vjp = jax.vjp(lambda x, k: ops1d._plain(x, k, **settings), x, kernel)
     np.testing.assert_allclose(ours, plain, atol=1e-5)
+    for own, expected in zip(vjp(plain), plain_vjp(plain), strict=True):
+        np.testing.assert_allclose(own, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("taps", "padding"), [(1, 0), (5, 2), (3, 0), (4, 3), (5, 6)])
+def test_a_wide_and_short_convolution_and_its_gradients_equal_the_plain_one(taps, padding):
+    x, kernel = normal(2, 4, 9), normal(taps, 9, 3, seed=1)
+    ours, vjp = jax.vjp(lambda x, k: ops1d.conv1d(x, k, padding=padding), x, kernel)
+    plain, plain_vjp = jax.vjp(lambda x, k: ops1d._plain(x, k, 1, padding, 1, 1), x, kernel)
+    np.testing.assert_array_equal(ours, plain)
     for own, expected in zip(vjp(plain), plain_vjp(plain), strict=True):
         np.testing.assert_allclose(own, expected, atol=1e-4)
 
