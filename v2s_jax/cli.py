@@ -22,6 +22,7 @@ COMMANDS = {
     "train": "v2s_jax.training.command",
     "synthesize": "v2s_jax.synthesis.command",
     "evaluate": "v2s_jax.evaluation.command",
+    "voices": "v2s_jax.evaluation.voices",
     "import": "v2s_jax.interop.command",
     "export": "v2s_jax.synthesis.export_command",
     "ablate": "v2s_jax.evaluation.ablate",

@@ -49,7 +49,7 @@ class Tunable(Echo):
 
     def __init__(self, **settings):
         super().__init__(fields=("mouth", "audio", "speaker_embedding"), **settings)
-        self.targets, self.knobs = frozenset({"audio", "speaker_embedding"}), {"gain": 0.5}
+        self.inputs, self.knobs = frozenset({"mouth"}), {"gain": 0.5}
 
     def synthesize(self, batch, rngs, sampler=None):
         assert batch.speaker_embedding is None and batch.audio is None
@@ -89,6 +89,8 @@ def test_the_vocoder_hears_the_contrast_asked_for(make_clip):
 
 def test_a_system_that_listens_hears_each_window_of_a_record():
     class Repeat(Echo):
+        inputs = frozenset({"audio"})
+
         def synthesize(self, batch, rngs, sampler=None):
             loudest = batch.audio.reshape(len(batch.audio), -1, 160).max(-1)
             return loudest[..., None] * jnp.ones(80)[None, None]

@@ -78,7 +78,7 @@ def silent(**changes):
 @pytest.mark.parametrize("decoder", ["mel_transformer", "dit"])
 def test_it_speaks_from_video_alone_in_one_program_for_all_counts(decoder):
     run, traces, system = program(decoder)
-    assert system.fields - system.targets == {"mouth"}
+    assert system.inputs == {"mouth"}
     one, two, eight = (run(silent(), {"evaluations": float(n)}) for n in (1, 2, 8))
     assert one.shape == (2, 24, 80) and one.dtype == jnp.float32
     assert not np.array_equal(one, two) and not np.array_equal(two, eight)
@@ -133,7 +133,7 @@ def test_without_the_speaker_the_prompts_do_not_matter():
 
 def test_the_voice_of_the_true_sound():
     run, _, system = program(speaker="audio")
-    assert system.fields - system.targets == {"mouth", "audio"}
+    assert system.inputs == {"mouth", "audio"}
     batch = dataclasses.replace(clips(2), speaker_embedding=None, speaker_id=None)
     other = dataclasses.replace(batch, audio=batch.audio[::-1].copy())
     assert np.abs(run(batch, {}) - run(other, {})).max() > 1e-3

@@ -50,7 +50,7 @@ def test_overrides_keep_the_type_of_the_default(file):
 def test_an_unknown_setting_is_answered_with_the_closest(file):
     with pytest.raises(V2SError, match="has no setting train.stps; did you mean train.steps?"):
         command.load_config(file, ["--config.train.stps=3"])
-    with pytest.raises(V2SError, match="has no setting xyz; there are .*seed, system.name"):
+    with pytest.raises(V2SError, match="has no setting xyz; there are .*seed, stages, system.name"):
         command.load_config(file, ["--config.xyz=3"])
 
 

@@ -17,7 +17,7 @@ from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
 from v2s_jax.models.fold import fold
 from v2s_jax.synthesis.buckets import ladder, padded_faces, padded_mouths, rung
-from v2s_jax.systems.base import System
+from v2s_jax.systems.base import SILENT, System
 
 
 class Face(NamedTuple):
@@ -57,7 +57,7 @@ class Network:
         self, system: System, window: int, batch_size: int, seed: int, knobs: Mapping[str, float] | None = None
     ):
         self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
-        self.fields = system.fields - getattr(system, "targets", frozenset())
+        self.fields = getattr(system, "inputs", system.fields & SILENT)
         self.knobs = _turned(getattr(system, "knobs", {}), knobs)
         self.rungs = ladder(window)
         self.batch_size = batch_size

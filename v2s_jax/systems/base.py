@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, UInt8
 from v2s_jax.constants import CROP_SIZE, MOUTH_MEAN, MOUTH_STD
 from v2s_jax.data.batch import Batch
 
+SILENT = frozenset({"mouth", "face", "speaker_embedding"})  # fields that clips without sound and text may have
 Metrics = dict[str, jax.Array]
 Rules = list[tuple[str, str | float]]  # regex over whole paths and an action, as `training/rules.py` reads them
 
@@ -20,7 +21,7 @@ class System(Protocol):
 
     Attributes:
         fields: names of the `Batch` fields that it reads, besides `length`.
-        targets: if it is there, those of them that training alone reads.
+        inputs: if it is there, those of them that `synthesize` reads; else they are `SILENT`, as far as they are named.
         knobs: if it is there, what a call of `synthesize` may change of its sampling, by name, and the values of old.
         kind: what `synthesize` returns; systems that make no speech are validated by their losses alone.
         utterances: if it is there and more than 1, so many neighbouring rows of a batch are of one speaker.

@@ -96,7 +96,7 @@ class DiffV2S(nnx.Module):
         if config.speaker not in ("vision", "audio", "none"):
             raise ValueError(f"system.speaker is {config.speaker!r}: expected vision, audio or none")
         self.config = FrozenConfigDict(config)
-        self.targets = self.fields - {"mouth"} - ({"audio"} if config.speaker == "audio" else set())
+        self.inputs = frozenset({"mouth", "audio"} if config.speaker == "audio" else {"mouth"})
         self.crop, self.utterances = check_crop(config.crop), config.utterances
         self.path = build_process(config.process)
         known = {"prediction": self.path.kinds, "norm": ("l1", "l2"), "weighting": WEIGHTINGS}
