@@ -26,8 +26,13 @@ def test_every_config_builds_its_system(path):
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(system, nnx.Param))) > 100_000
 
 
+def different() -> list[Path]:
+    """One config of those that are the same once they are shrunk, as of two corpora."""
+    return sorted({shrink(load_config(path), Path("data")).to_json(): path for path in reversed(CONFIGS)}.values())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", different(), ids=lambda path: path.stem)
 def test_every_config_trains_two_steps(path, talker_tokens, tmp_path):
     config = shrink(load_config(path), talker_tokens)
     assert train(config, tmp_path) == 0

@@ -1,0 +1,53 @@
+"""DiffV2S, small, on the synthetic talkers, whose faces go with their voices: two CPU cores, an hour in all.
+
+Data: `v2s-jax prepare talker --clips-per-speaker 22 --out data/talker_plain` (extra `talker`), then `v2s-jax prepare
+tokens --data data/talker_plain --out data/talker --units mfcc --speaker-encoder voices-ge2e`
+Encoder, around the front end of the shipped `svts`: `v2s-jax train --config=configs/avhubert_pretrain_talker.py
+--workdir=runs/avhubert --config.data.path=data/talker --config.train.steps=1000
+--config.system.encoder.activation=relu --config.system.encoder.resnet='(8,16,32,64)' --config.system.encoder.layers=3
+--config.system.encoder.width=128 --config.system.encoder.hidden=384
+--config.train.grafts="(('v2s_jax/assets/talker-svts','frontend','encoder/frontend'),)"
+--config.train.rules="(('encoder/frontend/.*','frozen'),('(?!encoder/frontend/).*','train'))"`, then
+`v2s-jax export --model runs/avhubert --part encoder --out models/talker_encoder`
+Command: `v2s-jax train --config=configs/diffv2s_talker.py --workdir=runs/diffv2s_talker` (both stages)
+"""
+
+from ml_collections import ConfigDict
+
+from v2s_jax.systems import diffv2s
+from v2s_jax.training.defaults import default_config
+
+
+def get_config():
+    """The experiment."""
+    config = default_config()
+    config.system = diffv2s.default_config("tiny")
+    config.system.encoder.update({"activation": "relu", "resnet": (8, 16, 32, 64), "layers": 3})
+    config.system.encoder.update({"width": 128, "hidden": 384})
+    config.system.decoder.update({"width": 192, "hidden": 576, "condition": 128 + 256})
+    config.system.drop = 0.1
+
+    config.data.path = "data/talker"
+    config.data.batch_size = 8
+    config.data.buckets = (75, 125)
+    config.data.cache = True
+
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.warmup_steps = 100
+    config.ema.decay = 0.99
+
+    config.train.stages = ("speaker", "decoder")
+    config.train.init_from = "models/talker_encoder"
+    config.train.steps = 2000
+    config.validation.every = 500
+    config.validation.clips = 12
+    config.stages.speaker = ConfigDict(
+        {
+            "system": {"utterances": 2},
+            "data": {"batch_size": 16},
+            "optimizer": {"learning_rate": 3e-3, "warmup_steps": 50},
+            "train": {"steps": 400, "best": "val/retrieval_v_g"},
+            "validation": {"every": 200, "clips": 0},
+        }
+    )
+    return config
