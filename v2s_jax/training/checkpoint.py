@@ -200,6 +200,21 @@ def config_json(config: ConfigDict) -> dict[str, Any]:
     return json.loads(config.to_json())
 
 
+def make_workdir(workdir: str | os.PathLike) -> None:
+    """Makes the folder, and makes sure that it can be written to.
+
+    Raises:
+        V2SError: it cannot.
+    """
+    probe = Path(workdir) / f".writable.{os.getpid()}"
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise V2SError(f"The workdir {workdir} cannot be written to ({error.strerror}): choose another one.") from error
+
+
 def write_config(workdir: str | os.PathLike, config: dict[str, Any]) -> None:
     """Writes `workdir/config.json`, whole or not at all."""
     path = Path(workdir) / "config.json"

@@ -54,7 +54,7 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> int:
 
 def _train(config: ConfigDict, workdir: Path) -> int:
     """One run."""
-    make_workdir(workdir)
+    checkpoint.make_workdir(workdir)
     try:
         with contextlib.ExitStack() as stack:
             return Run(config, workdir, stack).go()
@@ -65,21 +65,6 @@ def _train(config: ConfigDict, workdir: Path) -> int:
             f"The training step does not fit the device's memory ({str(error).splitlines()[0]}): lower data.batch_size "
             "or data.buckets, or split the parameters over more devices with mesh.fsdp."
         ) from error
-
-
-def make_workdir(workdir: str | os.PathLike) -> None:
-    """Makes the folder, and makes sure that it can be written to.
-
-    Raises:
-        V2SError: it cannot.
-    """
-    probe = Path(workdir) / f".writable.{os.getpid()}"
-    try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise V2SError(f"The workdir {workdir} cannot be written to ({error.strerror}): choose another one.") from error
 
 
 class Run:
