@@ -100,7 +100,7 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(found[1, :9], encode(alone)[0], atol=1e-5)
     heard = stacked_filterbank(both.audio[0], FRAMES)
     mask = jnp.zeros((1, FRAMES), bool)
-    expected = system.encoder(normalise_mouth(jnp.asarray(both.mouth[:1])), jnp.asarray(heard[None]), mask)
+    expected = system.encoder(normalise_mouth(jnp.asarray(both.mouth[:1]), 88), jnp.asarray(heard[None]), mask)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
 
 
@@ -143,7 +143,7 @@ def test_the_encoder_leaves_alone(tmp_path, capsys):
     model, info = load_avhubert(tmp_path / "encoder")
     assert "the encoder of a avhubert_pretrain trained with v2s_jax on talker_tokens" in info["kind"]
     batch = clips(lengths=(FRAMES, FRAMES))
-    video = normalise_mouth(jnp.asarray(batch.mouth))[..., None]
+    video = normalise_mouth(jnp.asarray(batch.mouth), 88)[..., None]
     heard = np.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio])
     expected = nnx.view(system, deterministic=True, use_running_average=True).synthesize(batch)
     np.testing.assert_allclose(model(video=video, audio=heard), expected, atol=1e-4)
