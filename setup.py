@@ -87,6 +87,7 @@ setup(
         "console_scripts": ["v2s-jax = v2s_jax.cli:main"],
         "v2s_jax.corpora": [
             "grid = data_pipelines.grid.corpus:corpus",
+            "lrs2 = data_pipelines.lrs2.corpus:corpus",
             "lrs3 = data_pipelines.lrs3.corpus:corpus",
             "folder = data_pipelines.folder.corpus:corpus",
             "talker = data_pipelines.talker.corpus:corpus",
