@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -70,7 +71,7 @@ def test_loss_by_hand(monkeypatch):
 
     def predict(self, video, audio, padding_mask, rngs):
         assert audio.shape == (1, 3, 104) and padding_mask.tolist() == [[False, False, True]]
-        return Prediction(jnp.log(probability), hidden, jnp.asarray(0.03))
+        return Prediction(jnp.log(probability), hidden, jnp.asarray(0.03), jnp.ones((1, 3, 16)))
 
     monkeypatch.setattr(AVHuBERT, "predict", predict)
     batch = Batch(
@@ -87,6 +88,26 @@ def test_loss_by_hand(monkeypatch):
     loss, metrics = system.loss(batch, nnx.Rngs(0))
     np.testing.assert_allclose(metrics["entropy"], -(np.log(0.1) + np.log(0.5)) / 2, rtol=1e-5)
     np.testing.assert_allclose(loss, metrics["entropy"] + 0.3, rtol=1e-5)
+
+
+def test_text_may_teach_the_features():
+    system = small_system()
+    section = ConfigDict(small_config().to_dict() | {"ctc_weight": 0.1})
+    taught = build(section, nnx.Rngs(0))
+    assert "characters" not in system.fields and "characters" in taught.fields
+    batch = clips()
+    batch = dataclasses.replace(batch, characters=np.pad([[3, 4], [5, 6]], ((0, 0), (0, FRAMES - 2))).astype(np.int32))
+    streams = lambda: nnx.Rngs(mask=0, dropout=1)  # noqa: E731
+    loss, metrics = taught.loss(batch, streams())
+    found = taught.encoder.predict(
+        normalise_mouth(jnp.asarray(batch.mouth), 88),
+        jnp.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio]),
+        jnp.arange(FRAMES)[None] >= batch.length[:, None],
+        streams(),
+    )
+    expected = taught.text_head.loss(found.features, jnp.asarray(batch.length), jnp.asarray(batch.characters))
+    np.testing.assert_allclose(metrics["ctc"], expected, rtol=1e-2)
+    np.testing.assert_allclose(loss, metrics["entropy"] + 10 * metrics["penalty"] + 0.1 * metrics["ctc"], rtol=1e-5)
 
 
 def test_padding_changes_nothing():

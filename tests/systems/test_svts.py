@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_FLOOR
 from v2s_jax.systems import svts
 from v2s_jax.systems.registry import build
 
@@ -50,16 +50,6 @@ def test_synthesis_of_a_padded_clip_equals_that_of_the_clip_alone():
     assert mel.shape == (2, 16, 80)
     np.testing.assert_allclose(mel[1, :8], alone[0], atol=1e-4)
     np.testing.assert_allclose(mel[1, 8:], LOG_FLOOR)
-
-
-def test_spelling_loss_by_hand():
-    # Two steps, blank and one letter: the letter alone, or beside a blank on either side, spells it.
-    logits = jnp.log(jnp.array([[[0.4, 0.6], [0.7, 0.3], [0.5, 0.5]]]))
-    probability = 0.6 * 0.7 + 0.4 * 0.3 + 0.6 * 0.3
-    alone = svts.spelling_loss(logits, jnp.array([2]), jnp.array([[1, 0]]))
-    assert float(alone) == pytest.approx(-np.log(probability), abs=1e-4)
-    with_mute = svts.spelling_loss(jnp.tile(logits, (2, 1, 1)), jnp.array([2, 2]), jnp.array([[1, 0], [0, 0]]))
-    assert float(with_mute) == pytest.approx(float(alone), abs=1e-6)
 
 
 def test_text_may_teach_the_features():

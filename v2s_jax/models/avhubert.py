@@ -85,11 +85,13 @@ class Prediction(NamedTuple):
         logits: of every frame's cluster, float32.
         hidden: where frames were hidden from one modality or both.
         penalty: mean square of the features before fusion, which pre-training adds to the loss, times 10.
+        features: what the logits were read from.
     """
 
     logits: Float[Array, "B T K"]
     hidden: Bool[Array, "B T"]
     penalty: Float[Array, ""]
+    features: Float[Array, "B T D"]
 
 
 class AVHuBERT(nnx.Module):
@@ -198,8 +200,9 @@ class AVHuBERT(nnx.Module):
         if config.masking == "feature":
             hidden = span_mask(rngs.mask(), mask, config.mask_prob_video, config.mask_length_video)
             x = jnp.where(hidden[..., None], self.mask_emb[...].astype(x.dtype)[None, None], x)
-        x = self.final_proj(self.encoder(x, mask, rngs=rngs))
-        return Prediction(cosine_logits(x, self.label_embs[...], config.temperature), hidden, penalty)
+        x = self.encoder(x, mask, rngs=rngs)
+        logits = cosine_logits(self.final_proj(x), self.label_embs[...], config.temperature)
+        return Prediction(logits, hidden, penalty, x)
 
     def _mask(self, video: jax.Array | None, audio: jax.Array | None, padding_mask: jax.Array | None) -> jax.Array:
         given = [x for x in (video, audio, padding_mask) if x is not None]

@@ -16,6 +16,7 @@ from v2s_jax.data.batch import Batch
 from v2s_jax.features.filterbank import stacked_filterbank_jax
 from v2s_jax.models import avhubert
 from v2s_jax.models.masking import masked_prediction_loss
+from v2s_jax.models.spelling import Spelling
 from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth
 
 
@@ -34,6 +35,7 @@ def default_config(size: str = "base", clusters: int = 100) -> ConfigDict:
             hidden_weight=1.0,  # of the loss where a modality is hidden
             shown_weight=0.0,  # and elsewhere
             penalty_weight=10.0,  # of the features' mean square
+            ctc_weight=0.0,  # of spelling the text, where there is some: ours, for the little data that has texts
         )
     )
 
@@ -42,7 +44,6 @@ class AVHuBERTPretrain(nnx.Module):
     """An encoder with its head, on video, sound and units."""
 
     kind = "embedding"
-    fields = frozenset({"mouth", "audio", "units"})
     free = {"encoder": avhubert.TRAINING_SETTINGS}
     anew = "encoder/(final_proj/.*|label_embs|mask_emb)"
 
@@ -52,8 +53,11 @@ class AVHuBERTPretrain(nnx.Module):
             raise ValueError("system.encoder needs masking, num_classes and final_proj to be trained")
         self.clusters, self.crop = encoder.num_classes, check_crop(config.crop)
         self.hidden_weight, self.shown_weight = config.hidden_weight, config.shown_weight
-        self.penalty_weight = config.penalty_weight
+        self.penalty_weight, self.ctc_weight = config.penalty_weight, config.ctc_weight
+        self.fields = frozenset({"mouth", "audio", "units"} | ({"characters"} if self.ctc_weight else set()))
         self.encoder = avhubert.AVHuBERT(encoder, rngs=rngs, dtype=dtype)
+        if self.ctc_weight:
+            self.text_head = Spelling(encoder.width, dtype, rngs)
 
     def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[Float[Array, ""], Metrics]:
         """Cross entropy of the clusters of hidden and shown frames, and the penalty on large features."""
@@ -66,7 +70,11 @@ class AVHuBERTPretrain(nnx.Module):
             found.logits, targets, found.hidden, mask, self.hidden_weight, self.shown_weight
         )
         loss = entropy + self.penalty_weight * found.penalty
-        return loss, metrics | {"entropy": entropy, "penalty": found.penalty}
+        metrics |= {"entropy": entropy, "penalty": found.penalty}
+        if self.ctc_weight:
+            metrics["ctc"] = self.text_head.loss(found.features, length, batch.need("characters"))
+            loss = loss + self.ctc_weight * metrics["ctc"]
+        return loss, metrics
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs | None = None, sampler: None = None) -> Float[Array, "B T D"]:
         """What the encoder makes of video and sound; a system of this kind makes no speech."""

@@ -2,30 +2,30 @@
 
 Mouth frames go through a 3D-stem ResNet-18 and a conformer; a linear layer gives four mel frames for each video frame.
 The loss is L1 plus spectral convergence and, if it has a weight, that of spelling the text from the same features
-(connectionist temporal classification, Graves et al. 2006; from Kim et al. 2023, arXiv 2302.08841) and that of unlike
-envelopes (`features/envelope.py`), neither of them part of SVTS. The paper's widths are from memory of it (27.3, 43.1
-and 87.6 M parameters are what these sizes give); `tiny`, the loss weights and the choice of ReLU are ours.
+(`models/spelling.py`) and that of unlike envelopes (`features/envelope.py`), neither of them part of SVTS. The paper's
+widths are from memory of it (27.3, 43.1 and 87.6 M parameters are what these sizes give); `tiny`, the loss weights and
+the choice of ReLU are ours.
 """
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import CROP_SIZE, LETTERS_PER_FRAME, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
+from v2s_jax.constants import CROP_SIZE, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.envelope import envelope_correlation
-from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
-from v2s_jax.features.text import ALPHABET
+from v2s_jax.features.filters import scale_mel, unscale_mel
+from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.models.conformer import Conformer
 from v2s_jax.models.resnet import ResNetFrontend
+from v2s_jax.models.spelling import Spelling
 from v2s_jax.models.tempo import VaryTempo
-from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth
+from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth, spoken_mel
 
 SIZES = {
     "tiny": dict(resnet=(8, 16, 32, 64), blocks=2, width=128, heads=4, hidden=512),
@@ -65,22 +65,6 @@ def spectral_convergence(
     return jnp.sum(jnp.where(present, error / size, 0)) / jnp.maximum(present.sum(), 1)
 
 
-def spelling_loss(
-    logits: Float[Array, "B S K"], steps: Int[Array, "B"], characters: Int[Array, "B L"]
-) -> Float[Array, ""]:
-    """Negative log probability of the characters (0 is padding, and the blank), a character, averaged over the batch.
-
-    Args:
-        logits: of the blank and every character, step by step.
-        steps: valid ones of each row.
-        characters: codes; rows without any do not count.
-    """
-    beyond = ~frame_mask(steps, logits.shape[1])
-    each = optax.ctc_loss(logits, beyond.astype(jnp.float32), characters, (characters == 0).astype(jnp.float32))
-    counts = (characters > 0).sum(1)
-    return jnp.sum(jnp.where(counts > 0, each, 0)) / jnp.maximum(counts.sum(), 1)
-
-
 class SVTS(nnx.Module):
     """Video (and, if the config says so, a speaker embedding) to log-mel."""
 
@@ -109,7 +93,7 @@ class SVTS(nnx.Module):
         )
         self.head = nnx.Linear(config.width, MEL_PER_FRAME * N_MELS, dtype=dtype, rngs=rngs)
         if self.ctc_weight:
-            self.text_head = nnx.Linear(config.width, LETTERS_PER_FRAME * len(ALPHABET), dtype=dtype, rngs=rngs)
+            self.text_head = Spelling(config.width, dtype, rngs)
 
     def __call__(self, batch: Batch, rngs: nnx.Rngs | None = None) -> Float[Array, "B M 80"]:
         """Scaled log-mel in float32."""
@@ -147,17 +131,13 @@ class SVTS(nnx.Module):
             metrics["envelope"] = 1 - envelope_correlation(recorded, jnp.asarray(unscale_mel(predicted)), mask)
             loss = loss + self.envelope_weight * metrics["envelope"]
         if self.ctc_weight:
-            logits = self.text_head(x).astype(jnp.float32).reshape(x.shape[0], -1, len(ALPHABET))
-            steps = LETTERS_PER_FRAME * batch.need("length")
-            metrics["ctc"] = spelling_loss(logits, steps, batch.need("characters"))
+            metrics["ctc"] = self.text_head.loss(x, batch.need("length"), batch.need("characters"))
             loss = loss + self.ctc_weight * metrics["ctc"]
         return loss, metrics
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs | None = None, sampler: None = None) -> Float[Array, "B M 80"]:
         """Unscaled log-mel, the floor beyond each clip's length; a regressor needs neither `rngs` nor `sampler`."""
-        mel = unscale_mel(self(batch))
-        mask = frame_mask(MEL_PER_FRAME * batch.need("length"), mel.shape[1])[..., None]
-        return jnp.where(mask, mel, LOG_FLOOR)
+        return spoken_mel(self(batch), batch.need("length"))
 
     def stages(self) -> dict[str, Rules]:
         """One stage, in which everything trains."""
