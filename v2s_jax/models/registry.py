@@ -21,6 +21,7 @@ MODELS = {
 DENOISERS = {  # parts of systems alone: nobody publishes them by themselves
     "mel_transformer": "v2s_jax.models.mel_transformer:MelTransformer",
     "dit": "v2s_jax.models.dit:DiT",
+    "unet1d": "v2s_jax.models.unet1d:UNet1d",
 }
 
 

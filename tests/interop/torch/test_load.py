@@ -69,6 +69,7 @@ def test_every_system_and_part_has_a_module_and_a_table():
         ("system", {"width": 24}, "no model that this version exports .*size mismatch"),
         ("system", {"activation": "gelu"}, "no model that this version exports .*gelu"),
         ("system", {"name": "os.system"}, "config.json: expected the config of a system of name svts"),
+        ("system", {"name": ["svts"]}, "config.json: expected the config of a system of name svts"),
         ("model", {}, "config.json: expected the config of a system of name svts"),
     ],
 )

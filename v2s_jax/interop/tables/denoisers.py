@@ -1,12 +1,12 @@
-"""`interop/torch/denoisers.py`, and our `models/mel_transformer.py` and `models/dit.py`."""
+"""`interop/torch/denoisers.py`, and our `models/mel_transformer.py` and `models/dit.py`; and all denoisers by name."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from v2s_jax.interop.table import Entry, linear
-from v2s_jax.interop.tables import transformer
+from v2s_jax.interop.tables import transformer, unet1d
 
-_AROUND = ("join", "time.widen", "time.out", "out")  # what all have before and after their layers
+_AROUND = ("join", "time.widen", "time.out", "out")  # what those with layers alike have before and after them
 
 
 def entries(config: Mapping[str, Any]) -> list[Entry]:
@@ -15,6 +15,8 @@ def entries(config: Mapping[str, Any]) -> list[Entry]:
     Args:
         config: the section.
     """
+    if config["name"] == "unet1d":
+        return unet1d.entries(config)
     table = [entry for name in _AROUND for entry in linear(name, name)]
     layers = config["layers"]
     if config["name"] == "mel_transformer":

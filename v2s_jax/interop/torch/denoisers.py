@@ -1,10 +1,9 @@
-"""The denoisers of `models/mel_transformer.py` and `models/dit.py` in PyTorch, for inference.
+"""The denoisers of `models/mel_transformer.py` and `models/dit.py` in PyTorch, for inference, and all by name.
 
 Each is called with noisy stacked mel x_t [B, T, C], times [B] in [0, 1], a condition [B, T, K] and a mask [B, T], True
 where there is a frame; each gives a prediction [B, T, C], meaningless at the other frames.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,24 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from v2s_jax.interop.torch.avhubert import Encoder
-
-_STEPS, _LONGEST = 1000.0, 10_000.0  # of the time's sinusoids
-_BASE = 10_000.0  # of the rotations' periods
-
-
-class TimeEmbedding(nn.Module):
-    """Cosines and sines of a time, and two dense layers."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.widen, self.out = nn.Linear(width, width), nn.Linear(width, width)
-
-    def forward(self, time: torch.Tensor) -> torch.Tensor:
-        """[B] to [B, D]."""
-        half = self.widen.in_features // 2
-        frequencies = torch.exp(-math.log(_LONGEST) * torch.arange(half, device=time.device) / half)
-        angles = _STEPS * time.float()[:, None] * frequencies
-        return self.out(F.silu(self.widen(torch.cat([angles.cos(), angles.sin()], -1))))
+from v2s_jax.interop.torch.time_embedding import TimeEmbedding
+from v2s_jax.interop.torch.unet1d import UNet1d
+from v2s_jax.models.constants import ROTARY_BASE
 
 
 class MelTransformer(nn.Module):
@@ -58,7 +42,7 @@ class MelTransformer(nn.Module):
 def rotate(x: torch.Tensor) -> torch.Tensor:
     """Turns each pair of channels (i, i + d/2) of [B, H, T, d] at the frame t by the angle t * base^(-2i/d)."""
     frames, half = x.shape[-2], x.shape[-1] // 2
-    turns = _BASE ** (-torch.arange(half, device=x.device) / half)
+    turns = ROTARY_BASE ** (-torch.arange(half, device=x.device) / half)
     angles = torch.arange(frames, device=x.device)[:, None] * turns
     cos, sin = angles.cos(), angles.sin()
     left, right = x.chunk(2, -1)
@@ -119,4 +103,4 @@ class DiT(nn.Module):
         return self.out(modulated(x, *self.modulate(embedded)[:, None].chunk(2, -1)))
 
 
-DENOISERS = {"mel_transformer": MelTransformer, "dit": DiT}
+DENOISERS = {"mel_transformer": MelTransformer, "dit": DiT, "unet1d": UNet1d}
