@@ -18,4 +18,5 @@ CROP_SIZE = 88  # pixels, what the networks see
 MOUTH_MEAN, MOUTH_STD = 0.421, 0.165  # of grey / 255, as AV-HuBERT was trained
 FACE_SIZE = 112  # pixels, aligned RGB identity crop
 FACE_CROPS = 4  # identity crops kept per clip
+EXPRESSION_SIZE = 48  # pixels, grey crop of the whole face, one to a video frame
 SPEAKER_DIM = 256  # length of a speaker embedding

@@ -54,6 +54,8 @@ def make_record(number: int, n_frames: int, split: str = "train", silent: bool =
         units=rng.integers(0, 2000, 2 * n_frames).astype(np.int16) if number % 2 else None,
         pitch=None if silent else rng.uniform(0, 400, 4 * n_frames).astype(np.float32),
         energy=None if silent else rng.normal(size=4 * n_frames).astype(np.float32),
+        expression=None if silent else smooth_frames(rng, n_frames, 48),
+        face_embedding=None if silent else rng.normal(size=5).astype(np.float32),
     )
 
 

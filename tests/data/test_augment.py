@@ -1,6 +1,6 @@
 import numpy as np
 
-from v2s_jax.data.augment import NO_AUGMENT, Augment, cut, hide_spans
+from v2s_jax.data.augment import NO_AUGMENT, Augment, Draw, change, cut_mouth, draw, draw_spans
 
 
 def positions(n_frames: int = 3) -> np.ndarray:
@@ -11,12 +11,19 @@ def positions(n_frames: int = 3) -> np.ndarray:
 
 def cropped(augment: Augment, seed: int, n_frames: int = 3) -> np.ndarray:
     out = np.zeros((n_frames, 88, 88), np.uint8)
-    cut(positions(n_frames), augment, np.random.default_rng(seed), out)
+    cut_mouth(positions(n_frames), draw(augment, n_frames, np.random.default_rng(seed)), out)
+    return out
+
+
+def changed(frames: np.ndarray, drawn: Draw) -> np.ndarray:
+    out = np.zeros_like(frames)
+    change(frames, drawn, out)
     return out
 
 
 def test_without_augmentation_the_centre_is_cut():
     np.testing.assert_array_equal(cropped(NO_AUGMENT, 0), positions()[:, 4:92, 4:92])
+    assert draw(NO_AUGMENT, 100, np.random.default_rng(0)) == Draw()
 
 
 def test_crops_reach_every_place_and_are_the_same_for_all_frames():
@@ -49,11 +56,10 @@ def test_hidden_spans_show_the_mean_frame_and_stay_short():
     counts = []
     for _ in range(50):
         frames = rng.integers(0, 256, (75, 4, 4)).astype(np.uint8)
-        before = frames.copy()
-        hide_spans(frames, 0.4, rng)
-        hidden = (frames != before).any((1, 2))
-        mean = (before.sum(0, dtype=np.uint32) // 75).astype(np.uint8)
-        assert (frames[hidden] == mean).all()
+        hidden = (changed(frames, Draw(hidden=draw_spans(75, 0.4, rng))) != frames).any((1, 2))
+        mean = (frames.sum(0, dtype=np.uint32) // 75).astype(np.uint8)
+        out = changed(frames, Draw(hidden=tuple((t, t + 1) for t in np.flatnonzero(hidden).tolist())))
+        assert (out[hidden] == mean).all() and (out[~hidden] == frames[~hidden]).all()
         for second in range(3):
             span = np.flatnonzero(hidden[25 * second : 25 * second + 25])
             assert len(span) <= 10 and (not len(span) or span[-1] - span[0] == len(span) - 1)
@@ -63,6 +69,31 @@ def test_hidden_spans_show_the_mean_frame_and_stay_short():
 
 def test_spans_of_a_clip_shorter_than_a_second_stay_inside():
     for seed in range(50):
-        frames = np.random.default_rng(seed).integers(0, 256, (3, 4, 4)).astype(np.uint8)
-        hide_spans(frames, 1.0, np.random.default_rng(seed))
-        assert frames.shape == (3, 4, 4)
+        for start, stop in draw_spans(3, 1.0, np.random.default_rng(seed)):
+            assert 0 <= start < stop <= 3
+
+
+def test_mouth_and_expression_are_mirrored_and_hidden_together():
+    """A face that is the mouth's own picture, half as large, stays that."""
+    augment = Augment(crop=False, flip=0.5, mask_seconds=0.4)
+    rng = np.random.default_rng(3)
+    face = rng.integers(0, 256, (60, 44, 44)).astype(np.uint8)
+    mouth = np.zeros((60, 96, 96), np.uint8)
+    mouth[:, 4:92, 4:92] = face.repeat(2, 1).repeat(2, 2)
+    seen = set()
+    for seed in range(20):
+        drawn = draw(augment, 60, np.random.default_rng(seed))
+        out = np.zeros((60, 88, 88), np.uint8)
+        cut_mouth(mouth, drawn, out)
+        np.testing.assert_array_equal(changed(face, drawn), out[:, ::2, ::2])
+        seen.add((drawn.flip, bool(drawn.hidden)))
+    assert seen == {(True, True), (False, True)}
+
+
+def test_a_random_place_is_the_mouths_alone():
+    frames = positions()
+    moved = Draw(top=0, left=8)
+    np.testing.assert_array_equal(changed(frames, moved), frames)
+    out = np.zeros((3, 88, 88), np.uint8)
+    cut_mouth(frames, moved, out)
+    np.testing.assert_array_equal(out, frames[:, :88, 8:])

@@ -6,38 +6,39 @@ from hypothesis import strategies as st
 from v2s_jax.data import codecs
 
 
-def faded(n_frames: int) -> np.ndarray:
+def faded(n_frames: int, size: int = 96) -> np.ndarray:
     """Frames whose grey level is their own number, so that a misplaced one shows."""
-    ramp = np.linspace(0, 40, 96)
+    ramp = np.linspace(0, 40, size)
     return (np.arange(n_frames)[:, None, None] % 200 + ramp[None, :, None] + 0 * ramp[None, None, :]).astype(np.uint8)
 
 
 @pytest.mark.parametrize("n_frames", [1, 16, 17, 75, 256, 257, 600])
-def test_mouth_survives_whole(n_frames):
-    frames = faded(n_frames)
-    blobs = codecs.encode_mouth(frames)
+@pytest.mark.parametrize("size", [96, 48])
+def test_frames_survive_whole(n_frames, size):
+    frames = faded(n_frames, size)
+    blobs = codecs.encode_frames(frames)
     assert len(blobs) == -(-n_frames // codecs.MOSAIC_TILES)
-    decoded = codecs.decode_mouth(blobs, 0, n_frames)
+    decoded = codecs.decode_frames(blobs, 0, n_frames)
     assert decoded.shape == frames.shape and decoded.dtype == np.uint8
     assert np.abs(decoded.astype(int) - frames).max() <= 3
 
 
-BLOBS = codecs.encode_mouth(faded(600))
-WHOLE = codecs.decode_mouth(BLOBS, 0, 600)
+BLOBS = codecs.encode_frames(faded(600))
+WHOLE = codecs.decode_frames(BLOBS, 0, 600)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.data())
-def test_window_of_mouth_is_a_slice_of_the_whole(data):
+def test_window_of_frames_is_a_slice_of_the_whole(data):
     start = data.draw(st.integers(0, 599))
     stop = data.draw(st.integers(start + 1, 600))
-    np.testing.assert_array_equal(codecs.decode_mouth(BLOBS, start, stop), WHOLE[start:stop])
+    np.testing.assert_array_equal(codecs.decode_frames(BLOBS, start, stop), WHOLE[start:stop])
 
 
 def test_a_window_decodes_only_the_mosaics_it_touches():
-    blobs = codecs.encode_mouth(faded(600))
+    blobs = codecs.encode_frames(faded(600))
     blobs[0] = blobs[2] = b"not a picture"
-    assert codecs.decode_mouth(blobs, 256, 512).shape == (256, 96, 96)
+    assert codecs.decode_frames(blobs, 256, 512).shape == (256, 96, 96)
 
 
 def test_face_keeps_its_colours():

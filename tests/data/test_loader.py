@@ -12,7 +12,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.features.text import characters
 
 CONFIG = LoaderConfig(batch_size=4, buckets=(32, 80), prefetch=2)
-FIELDS = frozenset({"mouth", "audio", "face", "pitch", "energy"})
+FIELDS = frozenset({"mouth", "audio", "face", "expression", "face_embedding", "pitch", "energy"})
 
 
 def take(loader: Loader, count: int, start: int = 0, **host) -> list[Batch]:
@@ -36,6 +36,8 @@ def test_shapes_dtypes_and_fields(dataset_dir):
         "mouth": ((4, bucket, 88, 88), np.uint8),
         "audio": ((4, bucket * 640), np.float32),
         "face": ((4, 4, 112, 112, 3), np.uint8),
+        "expression": ((4, bucket, 48, 48), np.uint8),
+        "face_embedding": ((4, 5), np.float32),
         "pitch": ((4, bucket * 4), np.float32),
         "energy": ((4, bucket * 4), np.float32),
     }
@@ -51,6 +53,7 @@ def test_beyond_length_there_are_zeros(dataset_dir):
         for row, length in enumerate(batch.length):
             assert length > 0 and batch.mouth[row, :length].any()
             assert not batch.mouth[row, length:].any()
+            assert batch.expression[row, :length].any() and not batch.expression[row, length:].any()
             assert not batch.audio[row, length * 640 :].any()
             assert not batch.pitch[row, length * 4 :].any()
 
@@ -64,6 +67,8 @@ def test_rows_hold_the_record_of_the_plan(dataset_dir, records):
             assert batch.length[row] == record.n_frames
             np.testing.assert_allclose(batch.audio[row, : 640 * record.n_frames], record.audio, atol=1 / 32768)
             np.testing.assert_array_equal(batch.pitch[row, : 4 * record.n_frames], record.pitch)
+            np.testing.assert_array_equal(batch.face_embedding[row], record.face_embedding)
+            assert np.abs(batch.expression[row, : record.n_frames].astype(int) - record.expression).max() <= 12
             error = np.abs(batch.mouth[row, : record.n_frames].astype(int) - record.mouth[:, 4:92, 4:92])
             assert error.max() <= 12
 
@@ -110,6 +115,26 @@ def test_augmentation_changes_from_epoch_to_epoch(dataset_dir):
     assert all(len(set(versions)) == 4 for versions in seen.values())
 
 
+def test_expressions_are_mirrored_and_hidden_with_the_mouth(dataset_dir):
+    config = LoaderConfig(batch_size=4, buckets=(32, 400), augment=Augment(crop=False, mask_seconds=0.4))
+    loader = Loader(dataset_dir, "train", config, seed=5, fields={"mouth", "expression"})
+    mirrored, hidden = [], 0
+    for step, batch in enumerate(take(loader, 6)):
+        for row, index in enumerate(loader.plan(step).indices):
+            record = loader.dataset.read(int(index), {"mouth", "expression"})
+            pairs = [
+                (batch.mouth[row, : record.n_frames], record.mouth[:, 4:92, 4:92]),
+                (batch.expression[row, : record.n_frames], record.expression),
+            ]
+            same = [[(got == true[:, :, ::way]).all((1, 2)) for way in (1, -1)] for got, true in pairs]
+            np.testing.assert_array_equal(*same)
+            kept = max(same[0], key=np.sum)
+            mirrored.append(kept is same[0][1])
+            hidden += (~kept).sum()
+            assert 0.3 < kept.mean()
+    assert 4 < sum(mirrored) < 20 and hidden > 20
+
+
 def test_long_clips_give_random_windows_with_sound_and_picture_together(dataset_dir, records):
     """The audio window is found in the clip, and the mouth frames next to it are those of the same place."""
     config = LoaderConfig(batch_size=1, buckets=(20,), augment=NO_AUGMENT)
@@ -143,6 +168,21 @@ def test_characters_are_those_of_whole_clips(dataset_dir, records):
         assert tuple(codes) in texts
     cut = Loader(dataset_dir, "train", dataclasses.replace(CONFIG, buckets=(4,)), fields={"characters"})
     assert not any(batch.characters.any() for batch in take(cut, 2))
+
+
+def test_speakers_are_numbered_by_their_names(dataset_dir, records):
+    config = LoaderConfig(batch_size=5, buckets=(80,), keep_partial=True)
+    numbers = {}
+    for split in ("train", "val"):
+        loader = Loader(dataset_dir, split, config, fields={"speaker_id"})
+        for step, batch in enumerate(take(loader, 4)):
+            assert batch.speaker_id.dtype == np.int32 and batch.speaker_id.shape == (5,) and batch.mouth is None
+            for number, index in zip(batch.speaker_id, loader.plan(step).indices, strict=True):
+                speaker = "nobody" if index == EMPTY else records[loader.dataset.ids[index]].speaker
+                numbers.setdefault(speaker, set()).add(int(number))
+    assert numbers.pop("nobody") == {0}
+    assert numbers.keys() == {"s0", "s1", "s2"} and all(len(own) == 1 for own in numbers.values())
+    assert len(set.union(*numbers.values())) == 3 and min(set.union(*numbers.values())) > 0
 
 
 def test_evaluation_sees_every_clip_once_whole_and_centred(dataset_dir, records):

@@ -6,6 +6,7 @@ import pytest
 from v2s_jax.data.loader import Loader, LoaderConfig
 from v2s_jax.data.mixture import Mixture, open_dataset
 from v2s_jax.data.shards import ShardedDataset
+from v2s_jax.data.tokens import Tagger, add_tokens
 from v2s_jax.errors import V2SError
 
 TWICE = 2  # times the same set
@@ -40,6 +41,15 @@ def test_batches_come_from_all_sets(path):
     batch = next(loader.batches())
     assert batch.audio.shape == (4, 32 * 640) and batch.mouth is None
     assert loader.state(3)["order"]["fingerprint"] == loader.dataset.fingerprint
+
+
+def test_face_embeddings_of_two_encoders_are_refused(dataset_dir, path, tmp_path):
+    loader = Loader(path, "train", LoaderConfig(batch_size=4, buckets=(32,)), fields={"face_embedding"})
+    assert next(loader.batches()).face_embedding.shape == (4, 5)
+    longer = Tagger("face_embedding", {"encoder": "longer"}, lambda record: np.ones(7, np.float32), frozenset({"face"}))
+    add_tokens(dataset_dir, tmp_path / "longer", [longer])
+    with pytest.raises(V2SError, match="have face embeddings of 5 and of 7 numbers, .* one --face-encoder on all"):
+        Loader(f"{dataset_dir},{tmp_path / 'longer'}", "train", fields={"face_embedding"})
 
 
 def test_one_path_stays_what_it_was(dataset_dir):

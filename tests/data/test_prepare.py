@@ -82,6 +82,7 @@ def test_a_record_holds_what_the_clip_shows_and_says(prepared, tree):
     assert record.coverage == pytest.approx(clip.coverage) and record.confidence == pytest.approx(clip.confidence)
     assert np.abs(record.mouth.astype(int) - clip.mouth).mean() < 2
     assert record.face.shape == clip.faces.shape
+    assert np.abs(record.expression.astype(int) - clip.expression).mean() < 2
     np.testing.assert_allclose(record.audio, clip.audio, atol=1 / 32768)
     np.testing.assert_array_equal(record.pitch, pitch(clip.audio).astype(np.float32))
     np.testing.assert_allclose(record.energy, energy(clip.audio), rtol=1e-6)

@@ -17,7 +17,7 @@ def assert_same(read: Record, written: Record, names=FIELDS) -> None:
             assert got == pytest.approx(expected), name
         elif name == "audio":
             np.testing.assert_allclose(got, expected, atol=1 / 32768)
-        elif name not in ("mouth", "face"):
+        elif name not in ("mouth", "face", "expression"):
             np.testing.assert_array_equal(got, expected, err_msg=name)
             assert got.dtype == expected.dtype
         else:
@@ -59,7 +59,7 @@ def test_window_cuts_everything_that_runs_along_the_clip(records):
     np.testing.assert_array_equal(part.face, whole.face)
 
 
-@pytest.mark.parametrize("name", ["mouth", "audio", "pitch", "units"])
+@pytest.mark.parametrize("name", ["mouth", "expression", "audio", "pitch", "units"])
 def test_a_field_of_the_wrong_length_is_refused(records, name):
     record = records["train/clip001"]
     wrong = dataclasses.replace(record)
@@ -74,10 +74,26 @@ def test_damaged_record_is_refused(records):
         decode(data[: len(data) // 2])
 
 
-def test_a_field_unknown_to_an_old_record_is_absent(records):
+@pytest.mark.parametrize("name", ["speaker_embedding", "expression", "face_embedding"])
+def test_a_field_unknown_to_an_old_record_is_absent(records, name):
     record = records["train/clip001"]
     values = {name: (field.kind, ()) for name, field in FIELDS.items()}
     for name, stored in schema.stored_values(encode(record)).items():
         values[name] = (FIELDS[name].kind, list(stored))
-    del values["speaker_embedding"]
-    assert decode(example.serialize(values)).speaker_embedding is None
+    del values[name]
+    read = decode(example.serialize(values))
+    assert getattr(read, name) is None and read.mouth is not None
+
+
+def test_face_embeddings_of_any_length_are_stored(records):
+    record = dataclasses.replace(records["train/clip001"], face_embedding=np.arange(512, dtype=np.float32))
+    np.testing.assert_array_equal(decode(encode(record)).face_embedding, np.arange(512))
+    object.__setattr__(record, "face_embedding", np.zeros((2, 3), np.float32))
+    with pytest.raises(V2SError, match="face_embedding has shape"):
+        encode(record)
+
+
+def test_what_to_do_about_a_missing_field():
+    assert "prepare tokens adds it" in schema.remedy("face_embedding")
+    assert "prepare the data set again" in schema.remedy("expression")
+    assert "prepare tokens" not in schema.remedy("mouth")

@@ -85,6 +85,15 @@ def test_a_field_nobody_has_is_refused(dataset_dir):
         ShardedDataset(dataset_dir, "train").indices_with({"mouth", "speaker_embedding"})
 
 
+def test_a_data_set_from_before_expressions_is_to_be_prepared_again(copy_of_dataset):
+    splits = json.loads((copy_of_dataset / METADATA_FILE).read_text())["splits"]
+    for split in splits.values():
+        del split["fields"]["expression"]
+    edit_metadata(copy_of_dataset, splits=splits)
+    with pytest.raises(V2SError, match="have no expression; .*prepare the data set again, into another folder"):
+        ShardedDataset(copy_of_dataset, "val").indices_with({"expression"})
+
+
 def test_another_schema_version_is_refused(copy_of_dataset):
     edit_metadata(copy_of_dataset, schema_version=99)
     with pytest.raises(V2SError, match="schema version 99, but this v2s_jax reads version 1; prepare"):

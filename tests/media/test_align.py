@@ -84,6 +84,67 @@ def test_the_face_crop_has_the_eyes_where_arcface_wants_them():
     np.testing.assert_allclose(eyes, [[38.29, 51.70], [73.53, 51.50]], atol=2.5)
 
 
+def test_face_crops_of_any_size_show_the_same():
+    """In shares of the crop's side, since pixel centres are half a pixel from its edges."""
+    large, small = ((align.face_points(size) + 0.5) / size for size in (112, 48))
+    np.testing.assert_allclose(small, large, atol=1e-12)
+
+
+def test_expression_crops_hold_still_while_landmarks_tremble():
+    rng = np.random.default_rng(4)
+    points = np.zeros((40, 5, 2))
+    points[:, align.FROM_FIVE] = align.MEAN_FACE
+    np.testing.assert_allclose(
+        align.apply(align.expression_transforms(points), align.MEAN_FACE),
+        np.broadcast_to(align.face_points(48), (40, 5, 2)),
+        atol=0.3,
+    )
+    trembling = points + rng.normal(size=points.shape)
+    shift = lambda transforms: np.abs(np.diff(transforms[:, :, 2], axis=0)).mean()  # noqa: E731
+    alone = np.stack([align.face_transform(frame) for frame in trembling]) * (48 / 112)
+    assert shift(align.expression_transforms(trembling)) < 0.3 * shift(alone)
+
+
+def test_face_and_chip_templates_agree():
+    """One similarity carries the face crop's five points to the chip's, to about a pixel of 150."""
+    warp = align.similarity(align.face_points(), align.chip_points())
+    assert np.abs(align.apply(warp, align.face_points()) - align.chip_points()).max() < 1.5
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.floats(-0.4, 0.4), st.floats(-30, 60), st.floats(-30, 60))
+def test_small_crops_show_slopes_where_they_are(block, angle, x, y):
+    """Averaging blocks changes nothing of a picture whose brightness is a plane; outside it is black."""
+    transform = matrix(1 / block, angle, 0, 0)
+    transform[:, 2] = [12, 12] - transform[:, :2] @ [x + 50, y + 40]
+    row, column = np.mgrid[:120, :150]
+    picture = np.repeat((20 + row + 0.5 * column).astype(np.uint8)[..., None], 3, axis=2)
+    crop = align.sample_small(picture, transform, 24, block)
+    grid = np.stack(np.meshgrid(np.arange(24), np.arange(24)), -1).reshape(-1, 2)
+    px, py = np.linalg.solve(transform[:, :2], (grid - transform[:, 2]).T)
+    margin = 2 * block
+    inside = (px > margin) & (px < 149 - margin) & (py > margin) & (py < 119 - margin)
+    plane = (20 + py + 0.5 * px)[inside]
+    assert np.abs(crop.reshape(-1)[inside] - plane).max(initial=0) < 2
+    outside = (px < -margin) | (px > 149 + margin) | (py < -margin) | (py > 119 + margin)
+    assert not crop.reshape(-1)[outside].any()
+
+
+def test_small_crops_have_no_aliasing():
+    stripes = np.zeros((120, 120, 3), np.uint8)
+    stripes[:, ::3] = 255
+    transform = matrix(1 / 3, 0.0, -4.2, -4.0)
+    sharp, soft = align.grey(align.sample(stripes, transform, 24)), align.sample_small(stripes, transform, 24, 3)
+    assert np.abs(soft[2:-2, 2:-2].astype(int) - 85).max() <= 1 < np.abs(sharp[2:-2, 2:-2].astype(int) - 85).max()
+
+
+@pytest.mark.parametrize("place", [(-500, 0), (500, 500), (0, -500)])
+def test_small_crops_beside_the_picture_are_black(place):
+    transform = matrix(0.3, 0.0, *place)
+    picture = np.full((50, 40, 3), 255, np.uint8)
+    assert not align.sample_small(picture, transform, 48, 3).any()
+
+
 def test_sampling_is_bilinear_and_black_outside():
     picture = np.random.default_rng(2).integers(0, 256, (40, 50, 3)).astype(np.uint8)
     transform = matrix(1.3, 0.4, 5.0, -8.0)

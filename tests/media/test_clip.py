@@ -32,6 +32,7 @@ def plain(make_clip, faces):
 def test_a_clip_has_everything(talker):
     assert talker.mouth.shape == (75, 96, 96) and talker.mouth.dtype == np.uint8
     assert talker.faces.shape == (FACE_CROPS, 112, 112, 3) and talker.faces.dtype == np.uint8
+    assert talker.expression.shape == (75, 48, 48) and talker.expression.dtype == np.uint8
     assert talker.audio.shape == (75 * 640,) and talker.audio.dtype == np.float32
     assert talker.boxes.shape == (75, 4) and talker.detected.shape == (75,)
     assert talker.coverage == talker.detected.mean() > 0.95
@@ -55,6 +56,19 @@ def test_face_crops_show_the_face_upright(talker):
     grey = talker.faces.mean(axis=(0, 3))
     eyes = [grey[46:58, 30:46].mean(), grey[46:58, 66:82].mean()]
     assert max(eyes) < grey[66:80, 30:82].mean()
+
+
+def test_expression_crops_show_the_same_as_face_crops_in_every_frame(talker):
+    grey = talker.faces.mean(axis=(0, 3))
+    columns = (np.arange(48) + 0.5) * 112 / 48 - 0.5
+    small = grey[np.round(columns).astype(int)][:, np.round(columns).astype(int)]
+    assert alike(talker.expression, np.broadcast_to(small, (75, 48, 48))).min() > 0.9
+
+
+def test_expression_crops_are_steady_and_move_at_the_mouth(talker):
+    change = np.abs(np.diff(talker.expression.astype(float), axis=0)).mean(axis=0)
+    assert change[:4].mean() < 6
+    assert change[36:44, 18:30].mean() > 2 * change[26:34, 18:30].mean()  # the mouth against the nose
 
 
 def test_68_points_give_nearly_the_same_crop(talker, talker_clip):
@@ -209,7 +223,7 @@ def test_memory_does_not_grow_with_length(make_clip, faces):
     tracemalloc.stop()
     picture = 180 * 216 * 3
     assert len(clip.mouth) == 400 and clip.coverage > 0.9
-    assert peak < clip.mouth.nbytes + 50 * picture + 3e6 < 400 * picture / 3
+    assert peak < clip.mouth.nbytes + clip.expression.nbytes + 50 * picture + 3e6 < 400 * picture / 3
 
 
 def test_the_default_reads_frames_like_the_crops(talker_clip, talker):

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.small_onnx import expected, save_onnx
 from v2s_jax import cli
 from v2s_jax.data.command import find_corpus
 from v2s_jax.data.metadata import read_metadata
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.features.pitch import energy, pitch
+from v2s_jax.media.face_encoder import FaceEncoder
 from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
 from v2s_jax.synthesis.speaker_encoder import UtteranceEncoder
@@ -42,6 +44,27 @@ def test_embeddings_of_another_length_are_refused(talker_data, tmp_path, capsys)
     assert cli.main([*command, "--speaker-encoder", str(encoder)]) == 1
     assert "gives embeddings of 8 numbers; records hold 256" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_face_embeddings(talker_data, tmp_path, capsys):
+    weights = np.random.default_rng(2).normal(size=(3, 6)).astype(np.float32)
+    encoder = save_onnx(tmp_path / "small.onnx", weights)
+    command = ["prepare", "tokens", "--data", str(talker_data), "--out", str(tmp_path / "data")]
+    assert cli.main([*command, "--face-encoder", str(encoder), "--jobs", "2"]) == 0
+    assert "face_embedding in 6 of 6 records" in capsys.readouterr().out
+    dataset = ShardedDataset(tmp_path / "data", "train")
+    for index in range(len(dataset)):
+        record = dataset.read(index)
+        np.testing.assert_allclose(record.face_embedding, expected(weights, record.face), atol=1e-5)
+        assert record.expression.shape == (record.n_frames, 48, 48) and record.speaker_embedding is None
+    about = read_metadata(tmp_path / "data").recipe["tokens"]["face_embedding"]
+    assert about == {"encoder": "small.onnx", "weights": FaceEncoder(encoder).fingerprint}
+
+
+def test_a_face_encoder_that_there_is_not(talker_data, tmp_path, capsys):
+    command = ["prepare", "tokens", "--data", str(talker_data), "--out", str(tmp_path / "data")]
+    assert cli.main([*command, "--face-encoder", "arcface"]) == 1
+    assert "arcface: there is no such face encoder; expected dlib" in capsys.readouterr().err
 
 
 def test_asking_for_nothing_is_a_sentence(talker_data, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Augmentation of mouth crops: where to cut, whether to mirror, which frames to hide."""
+"""Augmentation of mouth and expression crops: where to cut, whether to mirror, which frames to hide."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ class Augment:
     """How strongly to augment.
 
     Attributes:
-        crop: cut at a random place instead of the centre (one place for the whole clip).
+        crop: cut the mouth at a random place instead of the centre (one place for the whole clip).
         flip: probability of mirroring the clip.
         mask_seconds: longest hidden span, in seconds; 0 hides nothing. SVTS (Mira et al. 2022, section 3.3) hides up to
             0.4 s in every second.
@@ -29,24 +29,52 @@ class Augment:
 NO_AUGMENT = Augment(crop=False, flip=0.0, mask_seconds=0.0)
 
 
-def cut(
-    frames: UInt8[np.ndarray, "T 96 96"], augment: Augment, rng: np.random.Generator, out: UInt8[np.ndarray, "T 88 88"]
-) -> None:
-    """Writes the augmented 88x88 crops of a clip into `out`."""
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """What was drawn for one clip, so that all its crops are treated alike.
+
+    Attributes:
+        top: row of the mouth crop that the cut begins with.
+        left: likewise the column.
+        flip: whether to mirror.
+        hidden: frames [start, stop) to hide.
+    """
+
+    top: int = CENTRE
+    left: int = CENTRE
+    flip: bool = False
+    hidden: tuple[tuple[int, int], ...] = ()
+
+
+def draw(augment: Augment, n_frames: int, rng: np.random.Generator) -> Draw:
+    """Draws the augmentation of a clip of `n_frames`."""
     top, left = rng.integers(0, MOUTH_SIZE - CROP_SIZE + 1, 2) if augment.crop else (CENTRE, CENTRE)
-    crop = frames[:, top : top + CROP_SIZE, left : left + CROP_SIZE]
-    out[:] = crop[:, :, ::-1] if rng.random() < augment.flip else crop
-    if augment.mask_seconds > 0:
-        hide_spans(out, augment.mask_seconds, rng)
+    flip = bool(rng.random() < augment.flip)
+    hidden = draw_spans(n_frames, augment.mask_seconds, rng) if augment.mask_seconds > 0 else ()
+    return Draw(int(top), int(left), flip, hidden)
 
 
-def hide_spans(frames: UInt8[np.ndarray, "T H W"], longest: float, rng: np.random.Generator) -> None:
-    """Replaces one span of up to `longest` seconds in every second of video by the clip's mean frame, in place."""
-    mean, most = None, min(round(longest * VIDEO_FPS), VIDEO_FPS)
-    for second in range(0, len(frames), VIDEO_FPS):
+def draw_spans(n_frames: int, longest: float | int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
+    """Frames [start, stop) to hide: one span of up to `longest` seconds in every second of video."""
+    spans, most = [], min(round(longest * VIDEO_FPS), VIDEO_FPS)
+    for second in range(0, n_frames, VIDEO_FPS):
         length = int(rng.integers(0, most + 1))
         start = second + int(rng.integers(0, VIDEO_FPS - length + 1))
-        if length and start < len(frames):
-            if mean is None:
-                mean = (frames.sum(0, dtype=np.uint32) // len(frames)).astype(np.uint8)
-            frames[start : start + length] = mean
+        if length and start < n_frames:
+            spans.append((start, min(start + length, n_frames)))
+    return tuple(spans)
+
+
+def cut_mouth(frames: UInt8[np.ndarray, "T 96 96"], drawn: Draw, out: UInt8[np.ndarray, "T 88 88"]) -> None:
+    """Writes the augmented 88x88 crops of a clip into `out`."""
+    rows, columns = slice(drawn.top, drawn.top + CROP_SIZE), slice(drawn.left, drawn.left + CROP_SIZE)
+    change(frames[:, rows, columns], drawn, out)
+
+
+def change(frames: UInt8[np.ndarray, "T S S"], drawn: Draw, out: UInt8[np.ndarray, "T S S"]) -> None:
+    """Writes crops into `out`, mirrored if drawn so, hidden frames replaced by the clip's mean frame."""
+    out[:] = frames[:, :, ::-1] if drawn.flip else frames
+    if drawn.hidden:
+        mean = (out.sum(0, dtype=np.uint32) // len(out)).astype(np.uint8)
+        for start, stop in drawn.hidden:
+            out[start:stop] = mean

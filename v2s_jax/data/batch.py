@@ -22,11 +22,14 @@ class Batch:
         mouth: grey mouth crops, 0-255, not normalised.
         audio: waveform in [-1, 1] at 16 kHz, 640 T samples.
         face: aligned RGB identity crops, 0-255.
+        expression: grey crops of the whole face, 0-255, not normalised; mirrored and hidden where the mouth's are.
         speaker_embedding: L2-normalised speaker vector.
+        face_embedding: L2-normalised vector of whose face it is.
         speaker_id: a number made of the speaker's name, so that equal ones are one speaker's.
         units: discrete speech units at 50 Hz, 2 T of them.
         pitch: F0 in Hz at 100 Hz, 4 T frames, 0 where unvoiced.
         energy: log frame energy at 100 Hz, 4 T frames.
+        start: the frame of its clip that each row begins with, where that is known and not 0 for all.
         characters: codes of the text's characters (`features/text.py`), 0 beyond; none where only a window of the clip
             was read, or where they are more than T.
     """
@@ -35,11 +38,14 @@ class Batch:
     mouth: UInt8[Array, "B T 88 88"] | None = None
     audio: Float[Array, "B samples"] | None = None
     face: UInt8[Array, "B K 112 112 3"] | None = None
+    expression: UInt8[Array, "B T 48 48"] | None = None
     speaker_embedding: Float[Array, "B 256"] | None = None
+    face_embedding: Float[Array, "B E"] | None = None
     speaker_id: Int[Array, "B"] | None = None
     units: Int[Array, "B half_frames"] | None = None
     pitch: Float[Array, "B mel_frames"] | None = None
     energy: Float[Array, "B mel_frames"] | None = None
+    start: Int[Array, "B"] | None = None
     characters: Int[Array, "B T"] | None = None
 
     def need(self, name: str) -> jax.Array:

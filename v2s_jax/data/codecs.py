@@ -13,7 +13,7 @@ import soundfile
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from v2s_jax.constants import FACE_SIZE, MOUTH_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from v2s_jax.constants import FACE_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 JPEG_QUALITY = 95
 MOSAIC_COLUMNS = 16
@@ -22,13 +22,13 @@ MOSAIC_COLUMNS = 16
 MOSAIC_TILES = 256
 
 
-def encode_mouth(frames: UInt8[np.ndarray, "T 96 96"]) -> list[bytes]:
-    """Grey mouth crops as JPEG mosaics of up to 256 frames each."""
+def encode_frames(frames: UInt8[np.ndarray, "T S S"]) -> list[bytes]:
+    """Grey square crops, one to a video frame, as JPEG mosaics of up to 256 frames each."""
     return [_encode_mosaic(frames[start : start + MOSAIC_TILES]) for start in range(0, len(frames), MOSAIC_TILES)]
 
 
-def decode_mouth(blobs: Sequence[bytes], start: int, stop: int) -> UInt8[np.ndarray, "T 96 96"]:
-    """Frames [start, stop) of a clip encoded by `encode_mouth`."""
+def decode_frames(blobs: Sequence[bytes], start: int, stop: int) -> UInt8[np.ndarray, "T S S"]:
+    """Frames [start, stop) of a clip encoded by `encode_frames`."""
     first, last = start // MOSAIC_TILES, -(-stop // MOSAIC_TILES)
     tiles = [_decode_mosaic(blob) for blob in blobs[first:last]]
     frames = tiles[0] if len(tiles) == 1 else np.concatenate(tiles)
@@ -64,17 +64,19 @@ def decode_audio(blobs: Sequence[bytes], start: int, stop: int) -> Float[np.ndar
 
 
 def _encode_mosaic(tiles: np.ndarray) -> bytes:
-    rows = -(-len(tiles) // MOSAIC_COLUMNS)
-    grid = np.zeros((rows * MOSAIC_COLUMNS, MOUTH_SIZE, MOUTH_SIZE), np.uint8)
+    rows, size = -(-len(tiles) // MOSAIC_COLUMNS), tiles.shape[1]
+    grid = np.zeros((rows * MOSAIC_COLUMNS, size, size), np.uint8)
     grid[: len(tiles)] = tiles
-    picture = grid.reshape(rows, MOSAIC_COLUMNS, MOUTH_SIZE, MOUTH_SIZE).transpose(0, 2, 1, 3)
-    return _jpeg(picture.reshape(rows * MOUTH_SIZE, MOSAIC_COLUMNS * MOUTH_SIZE))
+    picture = grid.reshape(rows, MOSAIC_COLUMNS, size, size).transpose(0, 2, 1, 3)
+    return _jpeg(picture.reshape(rows * size, MOSAIC_COLUMNS * size))
 
 
 def _decode_mosaic(blob: bytes) -> np.ndarray:
     """All tiles of a mosaic, the blank ones after the last frame included."""
-    picture = _pixels(blob).reshape(-1, MOUTH_SIZE, MOSAIC_COLUMNS, MOUTH_SIZE)
-    return picture.transpose(0, 2, 1, 3).reshape(-1, MOUTH_SIZE, MOUTH_SIZE)
+    pixels = _pixels(blob)
+    size = pixels.shape[1] // MOSAIC_COLUMNS
+    picture = pixels.reshape(-1, size, MOSAIC_COLUMNS, size)
+    return picture.transpose(0, 2, 1, 3).reshape(-1, size, size)
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from v2s_jax.arguments import positive
 from v2s_jax.data.corpus import find_corpus
 from v2s_jax.data.prepare import Options, prepare
 
@@ -12,13 +13,13 @@ HELP = "turn a corpus of talking-face clips into a data set to train on"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("corpus", help="talker, grid, lrs3, folder, or another installed corpus")
+    parser.add_argument("corpus", help="talker, grid, lrs3, lrs2, folder, or another installed corpus")
     parser.add_argument("--source", type=Path, metavar="DIR", help="the corpus's folder (talker makes its own without)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the data set's folder")
-    parser.add_argument("--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--speakers", type=lambda names: tuple(names.split(",")), metavar="A,B", help="only these")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="at most N clips of each split")
-    parser.add_argument("--clips-per-speaker", type=_positive, metavar="N", help="how many clips talker makes of each")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most N clips of each split")
+    parser.add_argument("--clips-per-speaker", type=positive, metavar="N", help="how many clips talker makes of each")
     parser.add_argument("--face", type=int, metavar="N", help="which face to follow where there are several")
     parser.add_argument(
         "--landmarks",
@@ -44,10 +45,3 @@ def run(args: argparse.Namespace) -> int:
     summary = prepare(find_corpus(args.corpus), args.source, args.out, options)
     print(summary)
     return 3 if summary.skipped else 0
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

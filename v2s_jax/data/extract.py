@@ -25,6 +25,7 @@ def record_of(clip: Clip, *, id: str, speaker: str, text: str, source: str) -> R
         confidence=clip.confidence,
         mouth=clip.mouth,
         face=clip.faces,
+        expression=clip.expression,
         audio=clip.audio,
         pitch=None if clip.audio is None else pitch(clip.audio),
         energy=None if clip.audio is None else energy(clip.audio),
@@ -32,7 +33,7 @@ def record_of(clip: Clip, *, id: str, speaker: str, text: str, source: str) -> R
 
 
 def record_of_sound(path: Path, *, id: str, speaker: str, text: str) -> Record:
-    """The record of a file's sound alone, without mouth and faces.
+    """The record of a file's sound alone, without any crops.
 
     Raises:
         BadClip: the file cannot be read or has no sound.

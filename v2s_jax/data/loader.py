@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 
 from v2s_jax.constants import CROP_SIZE, FACE_CROPS
-from v2s_jax.data.augment import NO_AUGMENT, Augment, cut
+from v2s_jax.data.augment import NO_AUGMENT, Augment, Draw, change, cut_mouth, draw
 from v2s_jax.data.batch import Batch
 from v2s_jax.data.buckets import EMPTY, BatchPlan, TrainingPlan
 from v2s_jax.data.mixture import open_dataset
@@ -41,7 +41,7 @@ class LoaderConfig:
         batch_size: rows of the global batch.
         buckets: ascending numbers of video frames that batches are padded to; training reads a random window of clips
             longer than the last.
-        augment: of the mouth crops in training; evaluation cuts the centre.
+        augment: of the mouth and expression crops in training; evaluation cuts the centre.
         keep_partial: end a training epoch with a batch that has empty rows, rather than leave those clips out.
         workers: processes; 0 builds batches in threads of this one.
         threads: in each process.
@@ -73,6 +73,7 @@ class Loader:
         dataset: the records.
         indices: of the records that have all fields asked for; the others are left out.
         steps_per_epoch: training steps that take every clip once, but for fewer than one batch.
+        embedding_size: length of the face embeddings; 0 if they were not asked for.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class Loader:
             utterances: if more than 1, so many neighbouring rows are of one speaker, the next ones of another.
 
         Raises:
-            V2SError: no such data set, split or field, or a batch does not hold two speakers.
+            V2SError: no such data set, split or field, face embeddings of different lengths, or a batch does not hold
+                two speakers.
         """
         unknown = sorted(set(fields) - BATCH_FIELDS)
         if unknown:
@@ -104,6 +106,7 @@ class Loader:
         self.dataset = open_dataset(path, split, config.cache)
         self.indices = self.dataset.indices_with(self.fields - MADE_HERE)
         lengths = self.dataset.lengths[self.indices]
+        self.embedding_size = self._embedding_size() if "face_embedding" in self.fields else 0
         self.utterances = utterances
         self._plan: TrainingPlan | SpeakerPlan
         if utterances == 1:
@@ -192,6 +195,22 @@ class Loader:
                 )
         return state["step"]
 
+    def _embedding_size(self) -> int:
+        """That of each data set's first record, since an encoder gives the same length to all.
+
+        Raises:
+            V2SError: two data sets have different ones.
+        """
+        firsts = self.indices[np.unique(self.dataset.sources[self.indices], return_index=True)[1]]
+        records = [self.dataset.read(int(index), {"face_embedding"}) for index in firsts]
+        sizes = sorted({len(np.asarray(record.face_embedding)) for record in records})
+        if len(sizes) > 1:
+            raise V2SError(
+                f"the data sets {self.dataset.path} have face embeddings of {sizes[0]} and of {sizes[1]} numbers, of "
+                "different encoders; run v2s-jax prepare tokens with one --face-encoder on all of them"
+            )
+        return sizes[0]
+
     def _rows(self, process_index: int, process_count: int) -> range:
         share, rest = divmod(self.config.batch_size, process_count)
         if rest:
@@ -227,10 +246,11 @@ class _MakeBatch:
         self._dataset, self._fields, self._seed = loader.dataset, loader.fields, loader.seed
         self._plan, self._evaluation, self._rows = loader._plan, evaluation, rows
         self._augment = loader.config.augment if evaluation is None else NO_AUGMENT
+        self._embedding_size = loader.embedding_size
 
     def __call__(self, step: int) -> dict[str, np.ndarray]:
         plan = self._plan.batch(step) if self._evaluation is None else self._evaluation[step]
-        batch = {name: np.zeros(batch_shape(name, len(self._rows), plan.bucket), _dtype(name)) for name in self._fields}
+        batch = {name: self._zeros(name, plan.bucket) for name in self._fields}
         batch["length"] = np.zeros(len(self._rows), np.int32)
         for place, row in enumerate(self._rows):
             index = int(plan.indices[row])
@@ -238,6 +258,9 @@ class _MakeBatch:
                 rng = np.random.default_rng((self._seed, int(step), row))
                 self._fill(batch, place, index, plan.bucket, rng)
         return batch
+
+    def _zeros(self, name: str, bucket: int) -> np.ndarray:
+        return np.zeros(batch_shape(name, len(self._rows), bucket, self._embedding_size), _dtype(name))
 
     def _fill(
         self, batch: dict[str, np.ndarray], place: int, index: int, bucket: int, rng: np.random.Generator
@@ -248,8 +271,9 @@ class _MakeBatch:
         window = (start, start + bucket) if spare > 0 else None
         record = self._dataset.read(index, self._fields - MADE_HERE, window)
         batch["length"][place] = record.n_frames
+        drawn = draw(self._augment, record.n_frames, rng)
         for name in self._fields - MADE_HERE:
-            fill_row(batch[name][place], name, record, self._augment, rng)
+            fill_row(batch[name][place], name, record, drawn)
         if "speaker_id" in self._fields:
             batch["speaker_id"][place] = zlib.crc32(record.speaker.encode()) >> 1  # as int32 holds it
         if "characters" in self._fields and window is None:
@@ -257,27 +281,37 @@ class _MakeBatch:
             batch["characters"][place, : len(codes)] = codes if len(codes) <= bucket else 0
 
 
-def fill_row(out: np.ndarray, name: str, record: Record, augment: Augment, rng: np.random.Generator) -> None:
+def fill_row(out: np.ndarray, name: str, record: Record, drawn: Draw) -> None:
     """Writes field `name` of a record into a row of zeros."""
     value = getattr(record, name)
     if name == "mouth":
-        cut(value, augment, rng, out[: record.n_frames])
+        cut_mouth(value, drawn, out[: record.n_frames])
+    elif name == "expression":
+        change(value, drawn, out[: record.n_frames])
     elif name == "face":
         out[:] = value[np.arange(len(out)) % len(value)]  # clips with fewer crops repeat them
     else:
         out[: len(value)] = value
 
 
-def batch_shape(name: str, rows: int, bucket: int) -> tuple[int, ...]:
-    """The shape of a field in a batch of `rows` padded to `bucket` frames."""
+def batch_shape(name: str, rows: int, bucket: int, embedding_size: int = 0) -> tuple[int, ...]:
+    """The shape of a field in a batch of `rows` padded to `bucket` frames.
+
+    Args:
+        name: of the field.
+        rows: of the batch.
+        bucket: video frames.
+        embedding_size: numbers in a face embedding.
+    """
     if name == "mouth":
         return rows, bucket, CROP_SIZE, CROP_SIZE
     if name == "characters":
         return rows, bucket
     if name == "speaker_id":
         return (rows,)
-    # Only the number of identity crops is left open by the schema.
-    return rows, *(FACE_CROPS if size is None else size for size in array_shape(name, bucket))
+    # What the schema leaves open is the number of identity crops, and how long an encoder's vectors are.
+    left_open = embedding_size if name == "face_embedding" else FACE_CROPS
+    return rows, *(left_open if size is None else size for size in array_shape(name, bucket))
 
 
 def _dtype(name: str) -> np.dtype:

@@ -174,6 +174,7 @@ def _staged_path(out: Path, spec: ClipSpec, options: Options, pictures: bool) ->
         state = (0, 0)
     depends = (
         schema.SCHEMA_VERSION,
+        sorted(schema.ARRAYS),  # a version of the program that extracts more begins anew
         spec.id,
         spec.speaker,
         spec.text,

@@ -8,7 +8,15 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from jaxtyping import Float, Int, UInt8
 
-from v2s_jax.constants import FACE_SIZE, MEL_PER_FRAME, MOUTH_SIZE, SAMPLES_PER_FRAME, SPEAKER_DIM, UNITS_PER_FRAME
+from v2s_jax.constants import (
+    EXPRESSION_SIZE,
+    FACE_SIZE,
+    MEL_PER_FRAME,
+    MOUTH_SIZE,
+    SAMPLES_PER_FRAME,
+    SPEAKER_DIM,
+    UNITS_PER_FRAME,
+)
 from v2s_jax.data import codecs, example
 from v2s_jax.errors import V2SError
 
@@ -32,10 +40,12 @@ class Record:
         confidence: the face detector's mean score.
         mouth: grey mouth crops, 0-255.
         face: aligned RGB identity crops, 0-255.
+        expression: grey crops of the whole face, 0-255; records made before there were any have none.
         audio: waveform in [-1, 1] at 16 kHz, 640 T samples.
         units: discrete speech units at 50 Hz, 2 T of them.
         text_tokens: ids of the text's tokens.
         speaker_embedding: L2-normalised speaker vector.
+        face_embedding: L2-normalised vector of whose face it is, as long as its encoder makes it.
         pitch: F0 in Hz at 100 Hz, 4 T values, 0 where unvoiced.
         energy: log frame energy at 100 Hz, 4 T values.
     """
@@ -51,10 +61,12 @@ class Record:
     confidence: float = 0.0
     mouth: UInt8[np.ndarray, "T 96 96"] | None = None
     face: UInt8[np.ndarray, "K 112 112 3"] | None = None
+    expression: UInt8[np.ndarray, "T 48 48"] | None = None
     audio: Float[np.ndarray, "samples"] | None = None
     units: Int[np.ndarray, "units"] | None = None
     text_tokens: Int[np.ndarray, "n"] | None = None
     speaker_embedding: Float[np.ndarray, "256"] | None = None
+    face_embedding: Float[np.ndarray, "D"] | None = None
     pitch: Float[np.ndarray, "mels"] | None = None
     energy: Float[np.ndarray, "mels"] | None = None
 
@@ -92,6 +104,12 @@ def _text() -> Field:
     )
 
 
+def _frames(size: int) -> Field:
+    """Grey square crops of `size` pixels, one to a video frame."""
+    shape = ("T", size, size)
+    return Field("bytes_list", np.uint8, shape, 1, encode=codecs.encode_frames, decode=codecs.decode_frames)
+
+
 def _array(kind: str, dtype: Any, per_frame: int | None = None, length: int | None = None) -> Field:
     """A plain array, one-dimensional; with `per_frame`, aligned to the video."""
 
@@ -115,9 +133,7 @@ FIELDS: dict[str, Field] = {
     "end_frame": Field("int64_list", np.int32, scalar=True),
     "coverage": Field("float_list", np.float32, scalar=True),
     "confidence": Field("float_list", np.float32, scalar=True),
-    "mouth": Field(
-        "bytes_list", np.uint8, ("T", MOUTH_SIZE, MOUTH_SIZE), 1, encode=codecs.encode_mouth, decode=codecs.decode_mouth
-    ),
+    "mouth": _frames(MOUTH_SIZE),
     "face": Field(
         "bytes_list",
         np.uint8,
@@ -125,17 +141,19 @@ FIELDS: dict[str, Field] = {
         encode=codecs.encode_face,
         decode=lambda values, start, stop: codecs.decode_face(values),
     ),
+    "expression": _frames(EXPRESSION_SIZE),
     "audio": Field(
         "bytes_list", np.float32, ("T",), SAMPLES_PER_FRAME, encode=codecs.encode_audio, decode=codecs.decode_audio
     ),
     "units": _array("int64_list", np.int16, per_frame=UNITS_PER_FRAME),
     "text_tokens": _array("int64_list", np.int32),
     "speaker_embedding": _array("float_list", np.float32, length=SPEAKER_DIM),
+    "face_embedding": _array("float_list", np.float32),
     "pitch": _array("float_list", np.float32, per_frame=MEL_PER_FRAME),
     "energy": _array("float_list", np.float32, per_frame=MEL_PER_FRAME),
 }
 ARRAYS = frozenset(name for name, field in FIELDS.items() if not field.scalar)
-TOKEN_FIELDS = ARRAYS - {"mouth", "face", "audio"}  # made of the others, and can be added later
+TOKEN_FIELDS = ARRAYS - {"mouth", "face", "expression", "audio"}  # made of the others, and can be added later
 
 
 def encode(record: Record) -> bytes:
@@ -212,6 +230,15 @@ def decode_values(
     values["end_frame"] = values["start_frame"] + stop
     values["start_frame"] += start
     return Record(**values)
+
+
+def remedy(name: str) -> str:
+    """What to do about records without field `name`, as a part of a sentence."""
+    if name in TOKEN_FIELDS:
+        return "v2s-jax prepare tokens adds it"
+    if name == "expression":
+        return "data sets prepared by this version have it: prepare the data set again, into another folder"
+    return "prepare a data set that has it"
 
 
 def array_shape(name: str, n_frames: int) -> tuple[int | None, ...]:

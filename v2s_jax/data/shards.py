@@ -10,7 +10,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
 from v2s_jax.data.metadata import read_metadata
-from v2s_jax.data.schema import ARRAYS, TOKEN_FIELDS, Record, decode
+from v2s_jax.data.schema import ARRAYS, Record, decode, remedy
 from v2s_jax.errors import V2SError
 
 
@@ -81,8 +81,7 @@ class ShardedDataset:
         lacking: set[int] = set()
         for name in sorted(fields):
             if not self._meta.fields.get(name):
-                remedy = "v2s-jax prepare tokens adds it" if name in TOKEN_FIELDS else "prepare a data set that has it"
-                raise V2SError(f"the {self.split} records of {self.path} have no {name}; {remedy}")
+                raise V2SError(f"the {self.split} records of {self.path} have no {name}; {remedy(name)}")
             lacking.update(self._meta.lacking.get(name, ()))
         indices = np.asarray([index for index in range(len(self)) if index not in lacking], np.int64)
         if not len(indices):

@@ -1,4 +1,4 @@
-"""Adds token fields (speaker embeddings, units, pitch, ...) to an existing data set, which stays as it is.
+"""Adds token fields (embeddings of voices and faces, units, pitch, ...) to an existing data set, which stays as it is.
 
 Records are copied as they are stored; no picture or sound is encoded anew. Resumable like `prepare`: each finished
 record is staged whole, under a name made of all that it depends on.

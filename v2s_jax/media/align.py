@@ -1,4 +1,4 @@
-"""AV-HuBERT's mouth crop and an ArcFace-like face crop, both from landmarks by one similarity transform a frame.
+"""AV-HuBERT's mouth crop, an ArcFace-like face crop and dlib's chip: each by one similarity transform of landmarks.
 
 The recipe (github.com/facebookresearch/av_hubert, preparation/align_mouth.py): landmarks averaged over 12 frames, a
 similarity transform of five stable points to the mean face of 20 words in a 256x256 frame, a bilinear warp, and a cut
@@ -10,7 +10,7 @@ published.
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from v2s_jax.constants import FACE_SIZE, MOUTH_SIZE
+from v2s_jax.constants import EXPRESSION_SIZE, FACE_SIZE, MOUTH_SIZE
 
 # iBUG numbers of the five stable points, and where the mean face has them (x, y in its 256x256 frame).
 STABLE = (36, 39, 42, 45, 33)
@@ -28,6 +28,21 @@ FROM_FIVE = (2, 3, 1, 0, 4)
 # is carried over by the similarity that takes the mean face to it.
 _ARCFACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [41.5493, 92.3655], [70.7299, 92.2041]])
 _MEAN_EYES_AND_MOUTH = np.array([[102.645, 94.655], [156.105, 94.05], [107.17, 157.20], [152.19, 156.99]])
+_ARCFACE_SIZE = 112  # pixels
+
+# Where dlib's face chips have the five points (x, y as shares of the chip, with its padding of 0.25 taken in), in the
+# order of `STABLE` (dlib, image_transforms/interpolation.h, get_face_chip_details).
+_CHIP_POINTS = np.array(
+    [
+        [0.1205750620789, 0.2137274526848],
+        [0.3340850613712, 0.2290642403242],
+        [0.6460604764104, 0.2289674387677],
+        [0.8595674595992, 0.2134981538014],
+        [0.4901123135679, 0.6277975316475],
+    ]
+)
+_CHIP_PADDING = 0.25
+CHIP_SIZE = 150  # pixels, what dlib's identity network reads
 
 
 def similarity(source: Float[np.ndarray, "*B P 2"], target: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "*B 2 3"]:
@@ -96,10 +111,29 @@ def mouth_transforms(landmarks: Float[np.ndarray, "T P 2"]) -> Float[np.ndarray,
     return transforms
 
 
+def face_points(size: int = FACE_SIZE) -> Float[np.ndarray, "5 2"]:
+    """Where a face crop of `size` pixels has the five points of `STABLE`."""
+    points = apply(similarity(_MEAN_EYES_AND_MOUTH, _ARCFACE), MEAN_FACE)
+    return (points + 0.5) * (size / _ARCFACE_SIZE) - 0.5
+
+
+def chip_points(size: int = CHIP_SIZE) -> Float[np.ndarray, "5 2"]:
+    """Where a chip of dlib's of `size` pixels has them."""
+    return (_CHIP_POINTS + _CHIP_PADDING) / (1 + 2 * _CHIP_PADDING) * size
+
+
 def face_transform(landmarks: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "2 3"]:
     """The transform of one frame into the 112x112 face crop."""
-    template = apply(similarity(_MEAN_EYES_AND_MOUTH, _ARCFACE), MEAN_FACE) * (FACE_SIZE / 112)
-    return similarity(stable_points(landmarks), template)
+    return similarity(stable_points(landmarks), face_points())
+
+
+def expression_transforms(landmarks: Float[np.ndarray, "T P 2"]) -> Float[np.ndarray, "T 2 3"]:
+    """The transform of each frame into the 48x48 expression crop: the face crop, small and as steady as the mouth's.
+
+    Args:
+        landmarks: x, y in pixels of 5 or 68 points, without gaps.
+    """
+    return similarity(smooth(stable_points(landmarks)), face_points(EXPRESSION_SIZE))
 
 
 def apply(transform: Float[np.ndarray, "*B 2 3"], points: Float[np.ndarray, "*C P 2"]) -> Float[np.ndarray, "*D P 2"]:
@@ -140,3 +174,40 @@ def sample(
 def grey(rgb: Float[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
     """Luma by ITU-R BT.601 (0.299, 0.587, 0.114), as OpenCV's BGR2GRAY."""
     return np.round(rgb @ np.array([0.299, 0.587, 0.114])).clip(0, 255).astype(np.uint8)
+
+
+def pixels_covered(transforms: Float[np.ndarray, "T 2 3"]) -> float:
+    """How many pixels of the picture one of the crop's covers each way, in most frames."""
+    return float(np.median(1 / np.sqrt(np.linalg.det(transforms[:, :, :2]))))
+
+
+def sample_small(
+    picture: UInt8[np.ndarray, "H W 3"], transform: Float[np.ndarray, "2 3"], size: int, block: int
+) -> UInt8[np.ndarray, "size size"]:
+    """Like `sample`, in grey, for crops much smaller than what they show: blocks of pixels are averaged first.
+
+    Args:
+        picture: the source.
+        transform: from picture to crop coordinates.
+        size: pixels of a side.
+        block: pixels each way that are averaged, against aliasing; the same in all frames, or their sharpness flickers.
+    """
+    small, moved = _shrunk(picture, transform, size, block)
+    return np.round(sample(grey(small)[..., None], moved, size)[..., 0]).astype(np.uint8)
+
+
+def _shrunk(picture: np.ndarray, transform: np.ndarray, size: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """The blocks that the crop shows, averaged, and the transform from their picture to the crop."""
+    linear, shift = transform[:, :2], transform[:, 2]
+    most = np.array(picture.shape[1::-1]) // block  # blocks; what is left of one at the edge is not used
+    corners = np.array([[-1, -1], [size, -1], [-1, size], [size, size]])
+    reach = (corners - shift) @ np.linalg.inv(linear).T / block
+    first = np.clip(np.floor(reach.min(0)), 0, most - 1).astype(int)
+    last = np.clip(np.ceil(reach.max(0)) + 1, first + 1, most).astype(int)
+    (left, top), (right, bottom) = first * block, last * block
+    part = picture[top:bottom, left:right].reshape(-1, block, right - left, 3)
+    rows = part.sum(1, dtype=np.uint32)  # first, since the columns' sums take far longer
+    total = np.sum([rows[:, x::block] for x in range(block)], axis=0)
+    # The centre of block i is at pixel block * (first + i) + (block - 1) / 2.
+    centre = first * block + (block - 1) / 2
+    return total / block**2, np.column_stack([linear * block, linear @ centre + shift])

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the folders they go to."""
 
 import contextlib
 import os
@@ -41,3 +41,17 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, unless it is there.
+
+    Raises:
+        V2SError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise V2SError(
+            f"{folder}: the folder cannot be made ({error.strerror}); name one that can be written to"
+        ) from error

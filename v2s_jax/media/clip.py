@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from v2s_jax.constants import FACE_CROPS, FACE_SIZE, MOUTH_SIZE
+from v2s_jax.constants import EXPRESSION_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE
 from v2s_jax.errors import BadClip
 from v2s_jax.media import align
 from v2s_jax.media.audio import read_audio
@@ -34,6 +34,7 @@ class Clip:
         path: the file.
         mouth: grey mouth crops, AV-HuBERT's alignment.
         faces: aligned RGB identity crops, spread over the clip.
+        expression: grey crops of the whole face, aligned like those and as steady as the mouth's.
         audio: 16 kHz waveform in [-1, 1], sample 0 at the first picture; None without a sound track (or not asked for).
         coverage: share of frames in which this face was detected; the others are interpolated.
         confidence: mean score of those detections (dlib's margin: 0 doubtful, above 1 clear).
@@ -47,6 +48,7 @@ class Clip:
     path: Path
     mouth: UInt8[np.ndarray, "T 96 96"]
     faces: UInt8[np.ndarray, "K 112 112 3"]
+    expression: UInt8[np.ndarray, "T 48 48"]
     audio: Float[np.ndarray, "n"] | None
     coverage: float
     confidence: float
@@ -65,7 +67,7 @@ def load_clip(
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     landmarks: int = 5,
 ) -> Clip:
-    """Reads a clip: finds the face, cuts mouth and face crops out, lays the sound against the picture.
+    """Reads a clip: finds the face, cuts its crops out, lays the sound against the picture.
 
     The file is decoded twice (search, then cut), so memory stays that of a second of pictures plus the result.
 
@@ -90,7 +92,7 @@ def load_clip(
     track = _choose(path, seen, face, n_frames)
     scale = np.array([info.width, info.height]) / searched
     points, boxes, detected = _timeline(track, n_frames, scale)
-    mouth, faces = _cut(path, info, limits, points, spread(track, FACE_CROPS))
+    mouth, faces, expression = _cut(path, info, limits, points, spread(track, FACE_CROPS))
     problems: list[str] = []
     sound = read_audio(path, n_frames, start=info.start, problems=problems) if audio and info.has_audio else None
     coverage = float(detected.mean())
@@ -98,6 +100,7 @@ def load_clip(
         path=path,
         mouth=mouth,
         faces=faces,
+        expression=expression,
         audio=sound,
         coverage=coverage,
         confidence=float(track.scores.mean()),
@@ -150,22 +153,24 @@ def _timeline(track: Track, n_frames: int, scale: np.ndarray) -> tuple[np.ndarra
 
 
 def _cut(path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identity: np.ndarray):
-    """Second pass: the mouth of every frame, and the face of a few."""
-    # How many picture pixels one pixel of the crop covers.
-    cover = 1 / np.sqrt(np.linalg.det(align.mouth_transforms(points)[:, :, :2]))
+    """Second pass: the mouth and the expression of every frame, and the face of a few."""
+    cover = align.pixels_covered(align.mouth_transforms(points))
     longest = max(info.width, info.height)
-    size = within(info.width, info.height, longest / np.median(cover) if np.median(cover) > _FINEST else longest)
+    size = within(info.width, info.height, longest / cover if cover > _FINEST else longest)
     points = (points + 0.5) * (np.array(size) / (info.width, info.height)) - 0.5
-    transforms = align.mouth_transforms(points)
+    mouths, expressions = align.mouth_transforms(points), align.expression_transforms(points)
+    block = max(1, min(round(align.pixels_covered(expressions)), *size))
     mouth = np.zeros((len(points), MOUTH_SIZE, MOUTH_SIZE), np.uint8)
+    expression = np.zeros((len(points), EXPRESSION_SIZE, EXPRESSION_SIZE), np.uint8)
     faces = np.zeros((len(identity), FACE_SIZE, FACE_SIZE, 3), np.uint8)
     pictures: Iterator[np.ndarray] = read_frames(path, limits.max_seconds, size=size, limits=limits)
     for index, picture in enumerate(pictures):
-        mouth[index] = align.grey(align.sample(picture, transforms[index], MOUTH_SIZE))
+        mouth[index] = align.grey(align.sample(picture, mouths[index], MOUTH_SIZE))
+        expression[index] = align.sample_small(picture, expressions[index], EXPRESSION_SIZE, block)
         for crop in np.flatnonzero(identity == index):
             transform = align.face_transform(points[index])
             faces[crop] = np.round(align.sample(picture, transform, FACE_SIZE)).astype(np.uint8)
-    return mouth, faces
+    return mouth, faces, expression
 
 
 def _warnings(

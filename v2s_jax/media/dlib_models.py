@@ -12,9 +12,15 @@ from typing import Any
 from v2s_jax.errors import V2SError
 
 _PACKAGE = "face_recognition_models"
+IDENTITY = "dlib_face_recognition_resnet_model_v1.dat"
 
 
-def _file(name: str) -> str:
+def model_file(name: str) -> str:
+    """The path of one of the package's files.
+
+    Raises:
+        V2SError: it is not installed.
+    """
     # Found without importing: the package's own module needs pkg_resources, which new setuptools no longer carry.
     spec = importlib.util.find_spec(_PACKAGE)
     path = Path(spec.origin).parent / "models" / name if spec and spec.origin else None
@@ -36,7 +42,7 @@ def cnn_detector() -> Any:
     """The max-margin CNN detector: sees turned and half hidden faces, some 60 times slower than `hog_detector`."""
     import dlib
 
-    return dlib.cnn_face_detection_model_v1(_file("mmod_human_face_detector.dat"))
+    return dlib.cnn_face_detection_model_v1(model_file("mmod_human_face_detector.dat"))
 
 
 @functools.cache
@@ -44,7 +50,7 @@ def landmark_model(points: int) -> Any:
     """The landmark model of 5 points (CC0), or of 68 (iBUG 300-W: research use only)."""
     import dlib
 
-    return dlib.shape_predictor(_file(f"shape_predictor_{points}_face_landmarks.dat"))
+    return dlib.shape_predictor(model_file(f"shape_predictor_{points}_face_landmarks.dat"))
 
 
 @functools.cache
@@ -52,4 +58,4 @@ def identity_model() -> Any:
     """The face identity network: 128 numbers, closer than 0.6 for the same person."""
     import dlib
 
-    return dlib.face_recognition_model_v1(_file("dlib_face_recognition_resnet_model_v1.dat"))
+    return dlib.face_recognition_model_v1(model_file(IDENTITY))

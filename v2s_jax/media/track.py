@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from v2s_jax.media.align import sample, similarity, stable_points
+from v2s_jax.media.align import CHIP_SIZE, chip_points, sample, similarity, stable_points
 from v2s_jax.media.detect import Face, around, clearly_a_face
 from v2s_jax.media.dlib_models import identity_model
 
@@ -19,19 +19,6 @@ _LOOK = 24  # pixels of the small picture that this is measured on
 _SAME_PERSON = 0.6  # distance of identity vectors (dlib's own threshold)
 _CLEAR = 0.5  # margin that a face needs, once, to be believed without the stronger detector
 _SHORTEST = 3  # detections; fewer are a false alarm, unless the clip is that short
-_CHIP = 150  # pixels, what the identity network reads
-# Where dlib's face chips have the five points (x, y as shares of the chip, with its padding of 0.25 taken in), in the
-# order of `align.STABLE` (dlib, image_transforms/interpolation.h, get_face_chip_details).
-_CHIP_POINTS = np.array(
-    [
-        [0.1205750620789, 0.2137274526848],
-        [0.3340850613712, 0.2290642403242],
-        [0.6460604764104, 0.2289674387677],
-        [0.8595674595992, 0.2134981538014],
-        [0.4901123135679, 0.6277975316475],
-    ]
-)
-_CHIP_PADDING = 0.25
 
 
 class Track:
@@ -56,7 +43,7 @@ class Track:
         # A new picture only for a clearer face, so that a steady track does not cut one out of each frame.
         if face.score > self._best + 0.1:
             self._best = face.score
-            self.chip = np.round(_chip(picture, face, _CHIP)).astype(np.uint8)
+            self.chip = np.round(_chip(picture, face, CHIP_SIZE)).astype(np.uint8)
             self.surroundings = picture[around(picture, face.box)].copy()
 
     @property
@@ -156,8 +143,7 @@ def overlap(a: Float[np.ndarray, "N 4"], b: Float[np.ndarray, "M 4"]) -> Float[n
 
 def _chip(picture: np.ndarray, face: Face, size: int) -> np.ndarray:
     """The face upright, as the identity network wants it, at `size` pixels."""
-    points = (_CHIP_POINTS + _CHIP_PADDING) / (1 + 2 * _CHIP_PADDING) * size
-    return sample(picture, similarity(stable_points(face.landmarks), points), size)
+    return sample(picture, similarity(stable_points(face.landmarks), chip_points(size)), size)
 
 
 def _look(picture: np.ndarray, face: Face) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 from v2s_jax.data.tokens import add_tokens
 from v2s_jax.tokens.taggers import TOKENS
 
-HELP = "add tokens (speaker embeddings, pitch, ...) to a prepared data set"
+HELP = "add tokens (embeddings of voices and faces, pitch, ...) to a prepared data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.data.tokens import Tagger
 from v2s_jax.errors import V2SError
 from v2s_jax.features.pitch import energy, pitch
+from v2s_jax.media.face_encoder import FaceEncoder
 from v2s_jax.tokens import units
 
 
@@ -43,6 +44,19 @@ def speaker_embedding(args: argparse.Namespace) -> Tagger | None:
     return Tagger("speaker_embedding", about, lambda record: encoder(_audio(record)))
 
 
+def face_embedding(args: argparse.Namespace) -> Tagger | None:
+    """Whose face it is, by dlib's network or an ArcFace-type model.
+
+    Raises:
+        V2SError: there is no such encoder, or it cannot be run.
+    """
+    if args.face_encoder is None:
+        return None
+    encoder = FaceEncoder(args.face_encoder)
+    about = {"encoder": encoder.name, "weights": encoder.fingerprint}
+    return Tagger("face_embedding", about, lambda record: encoder(np.asarray(record.face)), frozenset({"face"}))
+
+
 def pitch_track(args: argparse.Namespace) -> Tagger | None:
     """F0 at 100 Hz, as `prepare` computes it."""
     about = {"method": "autocorrelation (Boersma 1993)"}
@@ -64,6 +78,15 @@ TOKENS: tuple[Token, ...] = (
     Token(
         {"--speaker-encoder": {"metavar": "MODEL", "help": "add speaker_embedding by this GE2E encoder"}},
         speaker_embedding,
+    ),
+    Token(
+        {
+            "--face-encoder": {
+                "metavar": "NAME-OR-PATH",
+                "help": "add face_embedding by dlib's network (dlib) or an ArcFace-type .onnx",
+            }
+        },
+        face_embedding,
     ),
     Token({"--pitch": {"action": "store_true", "help": "add pitch (F0 at 100 Hz)"}}, pitch_track),
     Token({"--energy": {"action": "store_true", "help": "add energy (log RMS at 100 Hz)"}}, energy_track),
