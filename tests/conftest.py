@@ -45,11 +45,12 @@ def talker_data(talker_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def talker_tokens(talker_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`talker_data` with speaker embeddings and units, clusters of MFCCs fitted on it."""
+    """`talker_data` with embeddings of speakers and faces, and units, clusters of MFCCs fitted on it."""
     from v2s_jax import cli
 
     out = tmp_path_factory.mktemp("prepared") / "tokens"
     options = ["--units", "mfcc", "--clusters", "7", "--seed", "3", "--jobs", "1", "--speaker-encoder", "voices-ge2e"]
+    options += ["--face-encoder", "dlib"]
     assert cli.main(["prepare", "tokens", "--data", str(talker_data), "--out", str(out), *options]) == 0
     return out
 

@@ -19,6 +19,9 @@ SMALL = {
         **{"scale_channels": (4,) * 7, "scale_groups": (1, 2, 2, 2, 2, 2, 1)},
     },
     "utterances": 2,
+    "content": {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
+    "prosody": {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
+    **{"expression": (2, 2, 2, 2), "face": 128},
     "decoder": {"layers": 1, "width": 8, "heads": 2, "hidden": 8, "conv_pos": 4, "conv_pos_groups": 2},
     "sampler": {"evaluations": 2, "guidance_by": "none"},  # whose program takes long to compile
     "encoder": {
@@ -32,7 +35,8 @@ def shrink(config: ConfigDict, data: Path) -> ConfigDict:
     """`config` with a few channels, two steps, and `data` in place of its corpus; everything else stays as shipped."""
     config.system.update(_known(SMALL, config.system))
     if "decoder" in config.system:
-        config.system.decoder.condition = config.system.encoder.width + SPEAKER_DIM
+        features = 2 * config.system.content.width if "content" in config.system else config.system.encoder.width
+        config.system.decoder.condition = features + SPEAKER_DIM
     config.train.update({"init_from": "", "grafts": (), "patience": 0})
     rows = 2 * config.system.get("utterances", 1)
     few = {

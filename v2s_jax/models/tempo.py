@@ -38,12 +38,12 @@ class VaryTempo(TrainingOnly):
         played = jnp.clip(played, 0, jnp.maximum(length[:, None] - 1, 0))
         nearest = jnp.round(played).astype(jnp.int32)
         mouth = jnp.take_along_axis(mouth, nearest[..., None, None], axis=1)
-        mel = _between(mel, jnp.arange(mel.shape[1])[None] * speed, MEL_PER_FRAME * length[:, None] - 1)
+        mel = between(mel, jnp.arange(mel.shape[1])[None] * speed, MEL_PER_FRAME * length[:, None] - 1)
         longest = jnp.floor(length / speed[:, 0]).astype(jnp.int32)
         return mouth, mel, jnp.minimum(longest, jnp.where(length > 0, frames, 0))
 
 
-def _between(mel: Float[Array, "B M F"], at: Float[Array, "B M"], last: Int[Array, "B _"]) -> Float[Array, "B M F"]:
+def between(mel: Float[Array, "B M F"], at: Float[Array, "B M"], last: Int[Array, "B _"]) -> Float[Array, "B M F"]:
     """Linear between the two frames around each place."""
     at = jnp.clip(at, 0, jnp.maximum(last, 0))
     before = jnp.floor(at).astype(jnp.int32)

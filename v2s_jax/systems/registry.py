@@ -14,6 +14,7 @@ SYSTEMS = {
     "hifigan": "v2s_jax.systems.hifigan:HiFiGAN",
     "spectral": "v2s_jax.systems.spectral:Spectral",
     "diffv2s": "v2s_jax.systems.diffv2s:DiffV2S",
+    "faces2voices": "v2s_jax.systems.faces2voices:Faces2Voices",
     "avhubert_pretrain": "v2s_jax.systems.avhubert_pretrain:AVHuBERTPretrain",
 }
 
