@@ -14,6 +14,15 @@ def test_noise_is_of_the_row_and_the_frame_alone():
         np.testing.assert_array_equal(batch(number)[1, :3], alone(number)[0])
 
 
+def test_windows_of_a_clip_share_noise_where_they_overlap():
+    keys = row_keys(jax.random.key(3), jnp.zeros(2, jnp.int32))
+    windows = jax.jit(frame_noise(keys, (6, 4), jnp.array([0, 4])))
+    for number in (0, 7):
+        first, second = windows(number)
+        np.testing.assert_array_equal(first[4:], second[:2])
+        assert not np.isin(first[:4], second).any()
+
+
 def test_noise_is_standard_normal_and_nowhere_the_same():
     draw = jax.jit(frame_noise(row_keys(jax.random.key(0), jnp.arange(8)), (16, 20)))
     x = np.stack([draw(0), draw(1)])

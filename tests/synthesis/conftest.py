@@ -28,6 +28,7 @@ def make_clip():
             path=Path("noise.mp4"),
             mouth=rng.integers(0, 256, (frames, 96, 96), np.uint8),
             faces=rng.integers(0, 256, (2, 112, 112, 3), np.uint8),
+            expression=rng.integers(0, 256, (frames, 48, 48), np.uint8),
             audio=None,
             coverage=1.0,
             confidence=1.0,

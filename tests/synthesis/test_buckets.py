@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v2s_jax.synthesis.buckets import centre_crop, ladder, padded_faces, padded_mouths, rung
+from v2s_jax.synthesis.buckets import (
+    centre_crop,
+    ladder,
+    padded_faces,
+    padded_frames,
+    padded_mouths,
+    padded_sounds,
+    padded_vectors,
+    rung,
+)
 
 
 @given(st.integers(25, 700), st.data())
@@ -32,6 +41,25 @@ def test_padded_mouths():
     np.testing.assert_array_equal(batch.length, [3, 5, 0])
     assert (batch.mouth.reshape(3, 6, -1).max(-1) == [[7] * 3 + [0] * 3, [7] * 5 + [0], [0] * 6]).all()
     assert batch.audio is None and batch.face is None
+
+
+def test_padded_sounds():
+    padded = padded_sounds([np.full(n, 0.5, np.float32) for n in (639, 1300)], 3, 2)
+    assert padded.shape == (3, 1280) and padded.dtype == np.float32
+    np.testing.assert_array_equal(np.count_nonzero(padded, axis=1), [639, 1280, 0])
+    assert padded[0, :639].all() and padded[1].all()
+
+
+def test_padded_frames():
+    padded = padded_frames([np.full((n, 48, 48), 7, np.uint8) for n in (3, 5)], 3, 6, 48)
+    assert padded.shape == (3, 6, 48, 48) and padded.dtype == np.uint8
+    assert (padded.reshape(3, 6, -1).min(-1) == [[7] * 3 + [0] * 3, [7] * 5 + [0], [0] * 6]).all()
+
+
+def test_padded_vectors_repeat_the_first():
+    padded = padded_vectors([np.arange(3.0), np.arange(3.0) + 5], 4)
+    assert padded.dtype == np.float32
+    np.testing.assert_array_equal(padded[:, 0], [0, 5, 0, 0])
 
 
 def test_padded_faces_repeat():

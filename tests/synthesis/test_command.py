@@ -4,19 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
-from flax import nnx
-from ml_collections import ConfigDict
 
-from tests.small_diffv2s import small_config
-from tests.small_vocoder import filled
+from tests.small_diffv2s import save_small
 from v2s_jax.errors import V2SError
 from v2s_jax.media.audio import read_audio, read_wav
 from v2s_jax.media.mux import write_video
 from v2s_jax.media.video import probe, read_frames
 from v2s_jax.synthesis import command
 from v2s_jax.synthesis.synthesizer import Synthesizer
-from v2s_jax.systems.pretrained import save_pretrained
-from v2s_jax.systems.registry import build
 
 
 def synthesize(*words):
@@ -178,19 +173,22 @@ def test_no_such_model(clips, tmp_path):
 
 
 def test_a_sampling_model_and_its_settings(clips, tmp_path, capsys):
-    config = ConfigDict(
-        {"system": small_config(), "synthesis": {"vocoder": "griffin_lim", "griffin_lim_iterations": 2}}
-    )
-    _, *states = nnx.split(filled(lambda: build(config.system, nnx.Rngs(0))), nnx.Param, ...)
-    save_pretrained(tmp_path / "model", config, *map(nnx.to_pure_dict, states), "")
-    options = ["--model", tmp_path / "model", "--no-video", "--sampler", "evaluations=1", "--sampler", "guidance=0"]
-    assert synthesize(clips / "silent.mp4", "--out", tmp_path / "out", *options) == 0
-    assert len(read_wav(tmp_path / "out" / "silent.wav")) == 30 * 640
+    save_small(tmp_path / "model", synthesis={"vocoder": "griffin_lim", "griffin_lim_iterations": 2})
+    waves = []
+    for count in (1, 4):
+        options = ["--model", tmp_path / "model", "--no-video", "--sampler", f"evaluations={count}"]
+        assert synthesize(clips / "silent.mp4", "--out", tmp_path / str(count), *options) == 0
+        waves.append(read_wav(tmp_path / str(count) / "silent.wav"))
+    assert len(waves[0]) == len(waves[1]) == 30 * 640
+    assert np.abs(waves[0] - waves[1]).max() > 1e-3
+    with pytest.raises(V2SError, match="this model's sampler has no 'guidance': it knows evaluations"):
+        synthesize(clips, "--out", tmp_path / "out", "--model", tmp_path / "model", "--sampler", "guidance=0")
 
 
 def test_settings_that_no_sampler_has(clips, model, tmp_path, capsys):
     with pytest.raises(V2SError, match="this model's sampler has no 'evaluations': it knows none"):
         synthesize(clips, "--out", tmp_path / "out", "--model", model, "--sampler", "evaluations=2")
-    with pytest.raises(SystemExit):
-        synthesize(clips, "--out", tmp_path / "out", "--sampler", "evaluations=many")
-    assert "'evaluations=many' is no NAME=NUMBER" in capsys.readouterr().err
+    for setting in ("evaluations=many", "guidance=nan", "evaluations=inf", "evaluations"):
+        with pytest.raises(SystemExit):
+            synthesize(clips, "--out", tmp_path / "out", "--sampler", setting)
+        assert f"'{setting}' is no NAME=NUMBER" in capsys.readouterr().err

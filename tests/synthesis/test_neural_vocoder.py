@@ -1,3 +1,6 @@
+import threading
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +9,8 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from tests.small_vocoder import filled, small_config, small_spectral_config, small_system
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_FLOOR
 from v2s_jax.models import spectral
 from v2s_jax.models.folder import save_model
 from v2s_jax.models.hifigan import Generator
@@ -43,6 +46,23 @@ def test_it_says_what_the_generator_says_at_any_length(system, folder):
         assert wave.shape == (160 * frames,) and wave.dtype == np.float32
         np.testing.assert_allclose(wave, jax.jit(system.generator)(jnp.asarray(mels(frames))[None])[0], atol=1e-5)
     assert len(vocoder._compiled) == 2  # up to 50 frames, and up to 75
+
+
+def test_threads_count_their_own_seconds_of_compiling(folder):
+    vocoder, counted = NeuralVocoder(folder), []
+
+    def work():
+        start = time.perf_counter()
+        vocoder(mels(5))
+        counted.append((vocoder.compiling, time.perf_counter() - start))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(vocoder._compiled) == 1 and vocoder.compiling == 0  # here nothing was compiled
+    assert len(counted) == 2 and all(0 < own <= elapsed for own, elapsed in counted)
 
 
 def test_a_spectral_vocoder_is_one_too(tmp_path):

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_FLOOR, log_mel
+from v2s_jax.features.mel import log_mel
 from v2s_jax.synthesis.defaults import default_config
 from v2s_jax.synthesis.vocoder import CONTEXT, Vocoder, make_vocoder, quiet_windows, sharpen, vocode
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from v2s_jax.constants import CROP_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE
+from v2s_jax.constants import CROP_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 
 # Frames. From one rung to the next it is a quarter to a half: at most a third of what is computed is padding.
@@ -39,11 +39,33 @@ def padded_mouths(mouths: Sequence[UInt8[np.ndarray, "_ 96 96"]], rows: int, fra
         **fields: other fields of the batch, already padded.
     """
     length = np.zeros(rows, np.int32)
-    mouth = np.zeros((rows, frames, CROP_SIZE, CROP_SIZE), np.uint8)
-    for row, crops in enumerate(mouths):
-        length[row] = len(crops)
-        mouth[row, : len(crops)] = centre_crop(crops)
+    length[: len(mouths)] = [len(crops) for crops in mouths]
+    mouth = padded_frames([centre_crop(crops) for crops in mouths], rows, frames, CROP_SIZE)
     return Batch(length=length, mouth=mouth, **fields)
+
+
+def padded_frames(
+    clips: Sequence[UInt8[np.ndarray, "_ S S"]], rows: int, frames: int, size: int
+) -> UInt8[np.ndarray, "B T S S"]:
+    """Grey crops of `size` pixels, one to a video frame, followed by zeros; zeros in rows beyond them."""
+    padded = np.zeros((rows, frames, size, size), np.uint8)
+    for row, crops in enumerate(clips):
+        padded[row, : len(crops)] = crops
+    return padded
+
+
+def padded_vectors(vectors: Sequence[Float[np.ndarray, "D"]], rows: int) -> Float[np.ndarray, "B D"]:
+    """The vector of each row, at least one; rows beyond them repeat the first."""
+    given = [np.asarray(vector, np.float32) for vector in vectors]
+    return np.stack(given + given[:1] * (rows - len(given)))
+
+
+def padded_sounds(sounds: Sequence[Float[np.ndarray, "_"]], rows: int, frames: int) -> Float[np.ndarray, "B samples"]:
+    """Waveforms of each row, cut or followed by silence to `frames` frames; zeros in rows beyond them."""
+    padded = np.zeros((rows, SAMPLES_PER_FRAME * frames), np.float32)
+    for row, sound in zip(padded, sounds, strict=False):
+        row[: len(sound)] = sound[: len(row)]
+    return padded
 
 
 def padded_faces(faces: Sequence[UInt8[np.ndarray, "_ 112 112 3"]], rows: int) -> UInt8[np.ndarray, "B 4 112 112 3"]:

@@ -10,8 +10,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from v2s_jax.arguments import positive
 from v2s_jax.data.workers import Failure, run_isolated
 from v2s_jax.errors import BadClip, V2SError
+from v2s_jax.media.atomic import make_folder
 from v2s_jax.media.audio import write_wav
 from v2s_jax.media.mux import put_sound_back
 from v2s_jax.progress import progress
@@ -20,7 +22,8 @@ from v2s_jax.synthesis.manifest import FAILED, Entry, Manifest, done_before, sou
 from v2s_jax.synthesis.options import add_sampler_option
 from v2s_jax.synthesis.pretrained import DEFAULT
 from v2s_jax.synthesis.reading import Read, read
-from v2s_jax.synthesis.synthesizer import Speech, Synthesizer, real_time_factor
+from v2s_jax.synthesis.speech import Speech, real_time_factor
+from v2s_jax.synthesis.synthesizer import Synthesizer
 
 HELP = "speak clips: a wav for each, and an mp4 with the sound put back"
 
@@ -37,17 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_sampler_option(parser)
     parser.add_argument(
-        "--face", type=_positive, metavar="N", help="which face of several, left to right (default: steadiest largest)"
+        "--face", type=positive, metavar="N", help="which face of several, left to right (default: steadiest largest)"
+    )
+    parser.add_argument(
+        "--voice", type=Path, metavar="FILE", help="speak in the voice of a recording, or that a clip's face suggests"
     )
     parser.add_argument("--no-video", action="store_true", help="write no mp4, only the wav")
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="processes that read clips (default: one a core)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="processes that read clips (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Speaks every clip that an earlier run has not, prints a summary; returns 3 when some clips failed."""
     jobs = find_jobs(args.inputs, args.out)
     synthesizer = Synthesizer.from_pretrained(args.model, vocoder=args.vocoder, sampler=dict(args.sampler))
-    _make_folder(args.out)
+    if args.voice:
+        synthesizer = synthesizer.in_voice_of(args.voice)
+    make_folder(args.out)
     made_by = {"model": args.model, "fingerprint": synthesizer.fingerprint(), "face": args.face}
     done = done_before(args.out, jobs, made_by, not args.no_video)
     todo = [job for job in jobs if job.name not in done]
@@ -88,7 +96,7 @@ def _speak(job: Job, outcome: Read | Failure, synthesizer: Synthesizer, args: ar
             raise BadClip(outcome.reason)
         speech = synthesizer(outcome.clip)
         writing = time.perf_counter()
-        _make_folder(wav.parent)
+        make_folder(wav.parent)
         if not args.no_video:
             put_sound_back(job.source, speech.waveform, video)
         write_wav(wav, speech.waveform)
@@ -123,17 +131,3 @@ def _facts(speech: Speech, timings: dict[str, float]) -> Entry:
         "timings": {stage: round(seconds, 4) for stage, seconds in timings.items()},
         "real_time_factor": round(real_time_factor(timings, speech.seconds), 4),
     }
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise V2SError(f"{folder}: the folder cannot be made ({error.strerror}); name another --out") from error
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -15,6 +15,8 @@ def default_config() -> ConfigDict:
             "overlap": 0,  # frames that neighbouring windows of a longer clip share at least; 0: a third of the window
             "fade": 4,  # frames of cross-fade in the middle of what they share
             "contrast": 1.0,  # of the mel over time before the vocoder, see `vocoder.sharpen`
+            "face_encoder": "dlib",  # of models that take a face embedding: as of the data they were trained on
+            "speaker_encoder": "voices-ge2e",  # likewise, for voices to speak in
             "vocoder": "spectral-small",  # shipped, or "griffin_lim", or the path of another
             "griffin_lim_iterations": 60,  # if that is the vocoder
         }

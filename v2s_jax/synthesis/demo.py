@@ -10,12 +10,14 @@ from v2s_jax.evaluation.metrics import choose
 from v2s_jax.evaluation.report import write_report
 from v2s_jax.evaluation.scoring import ClipScore, Pair, evaluate
 from v2s_jax.evaluation.table import number
+from v2s_jax.media.atomic import make_folder
 from v2s_jax.media.audio import write_wav
 from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.media.mux import put_sound_back
 from v2s_jax.synthesis import pretrained
 from v2s_jax.synthesis.picture import write_picture
-from v2s_jax.synthesis.synthesizer import Synthesizer, real_time_factor
+from v2s_jax.synthesis.speech import real_time_factor
+from v2s_jax.synthesis.synthesizer import Synthesizer
 
 HELP = "speak the clip that ships with the package and compare with what was said"
 
@@ -32,10 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Writes speech.wav, speech.mp4, speech.png, report.html and the true sound, and prints a summary."""
     source, text = shipped_clip()
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise V2SError(f"{args.out}: the folder cannot be made ({error.strerror}); name another by --out") from error
+    make_folder(args.out)
     synthesizer = Synthesizer.from_pretrained(args.model)
     start = time.perf_counter()
     clip = load_clip(source)

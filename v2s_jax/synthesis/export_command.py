@@ -75,10 +75,9 @@ def run(args: argparse.Namespace) -> int:
         hint = f"name a part of it with --part: {parts}" if parts else "export it without --layout"
         raise V2SError(f"{args.model}: {found.kind} as a whole was never published in another layout; {hint}")
     else:
-        _, *states = nnx.split(found.module, nnx.Param, ...)
-        params, stats = map(nnx.to_pure_dict, states)
-        card = given or found.card or model_card(name, found.config, count, speaks=found.module.kind == "mel")
-        save_pretrained(args.out, found.config, params, stats, card, args.dtype)
+        config, params, stats = handed_on(found)
+        card = given or found.card or model_card(name, config, count, speaks=found.module.kind == "mel")
+        save_pretrained(args.out, config, params, stats, card, args.dtype)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")
     return 0
@@ -96,6 +95,17 @@ def find(name_or_path: str) -> Found:
         config, info, module = read_model(folder)
         return Found(config, module, info, card)
     return Found(*load_pretrained(name_or_path), None, card)
+
+
+def handed_on(found: Found) -> tuple[ConfigDict, dict, dict]:
+    """Config, parameters and statistics of a system without what only its training needs."""
+    _, *states = nnx.split(found.module, nnx.Param, ...)
+    params, stats = map(nnx.to_pure_dict, states)
+    if not hasattr(found.module, "handed_on"):
+        return found.config, params, stats
+    config = found.config.copy_and_resolve_references()
+    config.system, left = found.module.handed_on(config.system)
+    return config, *({name: tree for name, tree in state.items() if name not in left} for state in (params, stats))
 
 
 def take_part(found: Found, name: str, source: str) -> Found:

@@ -12,11 +12,19 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, UInt8
 
-from v2s_jax.constants import MEL_PER_FRAME, SAMPLES_PER_FRAME
+from v2s_jax.constants import EXPRESSION_SIZE, MEL_PER_FRAME, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
 from v2s_jax.models.fold import fold
-from v2s_jax.synthesis.buckets import ladder, padded_faces, padded_mouths, rung
+from v2s_jax.synthesis.buckets import (
+    ladder,
+    padded_faces,
+    padded_frames,
+    padded_mouths,
+    padded_sounds,
+    padded_vectors,
+    rung,
+)
 from v2s_jax.systems.base import SILENT, System
 
 
@@ -27,11 +35,16 @@ class Face(NamedTuple):
     crops: UInt8[np.ndarray, "K 112 112 3"] | None = None
     speaker: Float[np.ndarray, "256"] | None = None
     audio: Float[np.ndarray, "n"] | None = None
+    expression: UInt8[np.ndarray, "T 48 48"] | None = None
+    identity: Float[np.ndarray, "D"] | None = None
+    start: int = 0  # frame of the clip
+    voice: Float[np.ndarray, "256"] | None = None  # to speak in, whatever the face suggests
 
     def cut(self, start: int, stop: int) -> "Face":
         """The frames [start, stop) of it."""
         audio = None if self.audio is None else self.audio[SAMPLES_PER_FRAME * start : SAMPLES_PER_FRAME * stop]
-        return self._replace(mouth=self.mouth[start:stop], audio=audio)
+        expression = None if self.expression is None else self.expression[start:stop]
+        return self._replace(mouth=self.mouth[start:stop], audio=audio, expression=expression, start=self.start + start)
 
 
 class Output(NamedTuple):
@@ -58,6 +71,7 @@ class Network:
     ):
         self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
         self.fields = getattr(system, "inputs", system.fields & SILENT)
+        self.takes_voice = "speaker_embedding" in self.fields | getattr(system, "optional", frozenset())
         self.knobs = _turned(getattr(system, "knobs", {}), knobs)
         self.rungs = ladder(window)
         self.batch_size = batch_size
@@ -68,7 +82,7 @@ class Network:
             lambda weights, batch, key, knobs: nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(key), knobs)
         )
         self._lock = threading.Lock()
-        self._compiled: dict[int, Callable] = {}
+        self._compiled: dict[tuple[int, bool], Callable] = {}  # by length and whether a voice is given instead
 
     def tuned(self, knobs: Mapping[str, float] | None) -> "Network":
         """The same weights and compiled functions with other knobs.
@@ -113,25 +127,34 @@ class Network:
     def _batch(self, faces: list[Face], frames: int) -> Batch:
         """A padded batch of the fields that may be looked at; what is only a target in training stays None."""
         extra: dict[str, Any] = {}
+        if self.knobs:  # it samples
+            extra["start"] = np.array([face.start for face in faces] + [0] * (self.batch_size - len(faces)), np.int32)
         if "face" in self.fields:
             extra["face"] = padded_faces([face.crops for face in faces if face.crops is not None], self.batch_size)
-        if "speaker_embedding" in self.fields:
-            speakers = [np.asarray(face.speaker, np.float32) for face in faces]
-            extra["speaker_embedding"] = np.stack(speakers + speakers[:1] * (self.batch_size - len(speakers)))
+        voices = [face.voice for face in faces if face.voice is not None]
+        if self.takes_voice and voices:
+            extra["speaker_embedding"] = padded_vectors(voices, self.batch_size)
+        elif "speaker_embedding" in self.fields:
+            speakers = [face.speaker for face in faces if face.speaker is not None]
+            extra["speaker_embedding"] = padded_vectors(speakers, self.batch_size)
+        if "face_embedding" in self.fields and not voices:
+            identities = [face.identity for face in faces if face.identity is not None]
+            extra["face_embedding"] = padded_vectors(identities, self.batch_size)
+        if "expression" in self.fields:
+            crops = [face.expression for face in faces if face.expression is not None]
+            extra["expression"] = padded_frames(crops, self.batch_size, frames, EXPRESSION_SIZE)
         if "audio" in self.fields:
-            extra["audio"] = np.zeros((self.batch_size, SAMPLES_PER_FRAME * frames), np.float32)
-            for row, sound in zip(
-                extra["audio"], (face.audio for face in faces if face.audio is not None), strict=False
-            ):
-                row[: len(sound)] = sound
+            sounds = [face.audio for face in faces if face.audio is not None]
+            extra["audio"] = padded_sounds(sounds, self.batch_size, frames)
         return padded_mouths([face.mouth for face in faces], self.batch_size, frames, **extra)
 
     def _function(self, frames: int, batch: Batch) -> Callable:
         """Compiled ahead of its call, so that compiling shows as such; the lock keeps threads from doing it twice."""
         with self._lock:
-            if frames not in self._compiled:
-                self._compiled[frames] = self._jitted.lower(*self._arguments(batch)).compile()
-            return self._compiled[frames]
+            kind = frames, batch.face_embedding is None
+            if kind not in self._compiled:
+                self._compiled[kind] = self._jitted.lower(*self._arguments(batch)).compile()
+            return self._compiled[kind]
 
     def _arguments(self, batch: Batch) -> tuple:
         knobs = {name: np.float32(value) for name, value in self.knobs.items()}

@@ -13,9 +13,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
-from v2s_jax.constants import HOP_LENGTH, N_MELS, SAMPLE_RATE
+from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_MELS, SAMPLE_RATE
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR
 from v2s_jax.models.fold import fold
 from v2s_jax.models.folder import read_model
 from v2s_jax.models.hifigan import Generator
@@ -36,7 +35,6 @@ class NeuralVocoder:
 
     Attributes:
         fingerprint: twelve hex digits that change with the weights.
-        compiling: seconds spent on compiling so far.
 
     Raises:
         V2SError: there is no such vocoder, or it was made for another mel.
@@ -47,7 +45,7 @@ class NeuralVocoder:
         self._weights = nnx.to_pure_dict(state)
         self.fingerprint = _digest(self._weights)
         self._jitted = jax.jit(lambda weights, mel, length: nnx.merge(graphdef, weights)(mel, length))
-        self._lock, self.compiling = threading.Lock(), 0.0
+        self._lock, self._thread = threading.Lock(), threading.local()
         self._compiled: dict[int, Callable] = {}
 
     def __call__(self, log_mel: Float[np.ndarray, "m 80"]) -> Float[np.ndarray, "n"]:
@@ -62,12 +60,17 @@ class NeuralVocoder:
 
     def _function(self, rung: int, arguments: tuple[Any, ...]) -> Callable:
         """The lock keeps threads from compiling a length twice."""
+        start = time.perf_counter()
         with self._lock:
             if rung not in self._compiled:
-                start = time.perf_counter()
                 self._compiled[rung] = self._jitted.lower(*arguments).compile()
-                self.compiling += time.perf_counter() - start
-            return self._compiled[rung]
+        self._thread.compiling = self.compiling + time.perf_counter() - start
+        return self._compiled[rung]
+
+    @property
+    def compiling(self) -> float:
+        """Seconds that this thread has spent on compiling so far, or on waiting until another had done it."""
+        return getattr(self._thread, "compiling", 0.0)
 
 
 def _digest(weights: Any) -> str:

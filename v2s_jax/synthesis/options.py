@@ -1,23 +1,28 @@
 """Command-line options that every command with a speaking model has."""
 
 import argparse
+import math
 
 
 def add_sampler_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--sampler`, a list of (name, value) as `args.sampler`."""
     parser.add_argument(
         "--sampler",
+        "--control",
         type=_setting,
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="for models that sample, such as evaluations=10 or guidance=3; repeatable",
+        help="for models that sample (evaluations=10, guidance=3) or make prosody (pitch_shift=2); repeatable",
     )
 
 
 def _setting(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
-        return name, float(value)
+        number = float(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=NUMBER") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=NUMBER")
+    return name, number

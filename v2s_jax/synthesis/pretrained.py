@@ -2,16 +2,14 @@
 
 import importlib.resources
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.settings import WEIGHTS
 from v2s_jax.systems.base import System
-from v2s_jax.systems.pretrained import assemble, change_settings, read_pretrained
+from v2s_jax.systems.pretrained import assemble, read_pretrained
 from v2s_jax.training.checkpoint import FOLDER, read_weights
 
 DEFAULT = "talker-svts"
@@ -53,22 +51,14 @@ def is_workdir(folder: Path) -> bool:
     return (folder / FOLDER).is_dir()
 
 
-def load_pretrained(
-    name_or_path: str | os.PathLike, system: Mapping[str, Any] | None = None
-) -> tuple[ConfigDict, System]:
+def load_pretrained(name_or_path: str | os.PathLike) -> tuple[ConfigDict, System]:
     """A trained model in evaluation mode and float32; averaged weights where training kept averages.
 
-    Args:
-        name_or_path: of the model.
-        system: settings in place of its own, see `systems.pretrained.change_settings`.
-
     Raises:
-        V2SError: there is no such model or setting, or it is damaged or of another config.
+        V2SError: there is no such model, or it is damaged or of another config.
     """
     folder = locate(name_or_path)
     if is_workdir(folder):
         config, params, stats = read_weights(folder)
-        made = assemble(config, params, stats, folder)
-    else:
-        config, made = read_pretrained(folder)
-    return change_settings(config, made, system, folder) if system else (config, made)
+        return config, assemble(config, params, stats, folder)
+    return read_pretrained(folder)

@@ -7,6 +7,7 @@ write_wav("clip.wav", speech.waveform)
 
 import copy
 import dataclasses
+import functools
 import hashlib
 import os
 import time
@@ -23,42 +24,15 @@ from v2s_jax.data.schema import Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.features.mel import log_mel
 from v2s_jax.media.clip import Clip, load_clip
+from v2s_jax.media.face_encoder import FaceEncoder
 from v2s_jax.synthesis.defaults import synthesis_config
 from v2s_jax.synthesis.network import Face, Network, Output
 from v2s_jax.synthesis.pretrained import DEFAULT, load_pretrained
+from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.vocoder import make_vocoder, sharpen, vocode
+from v2s_jax.synthesis.voice import Voice, voice_of
 from v2s_jax.synthesis.windows import Window, cross_fade, plan
 from v2s_jax.systems.base import System
-
-
-@dataclasses.dataclass(frozen=True)
-class Speech:
-    """What was said, by the model's guess.
-
-    Attributes:
-        waveform: float32 in [-1, 1], 640 samples to a video frame.
-        sample_rate: Hz.
-        log_mel: natural-log mel, unscaled: what the vocoder was given, or that of a waveform system's output.
-        timings: seconds by stage: read (decoding, faces, crops; where that was done here), compile (the first time for
-            a length), network, vocoder.
-        clip: the clip it was made from, None for a record.
-    """
-
-    waveform: Float[np.ndarray, "n"]
-    sample_rate: int
-    log_mel: Float[np.ndarray, "m 80"]
-    timings: dict[str, float]
-    clip: Clip | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Length of the speech."""
-        return len(self.waveform) / self.sample_rate
-
-
-def real_time_factor(timings: dict[str, float], seconds: float) -> float:
-    """Seconds of work to a second of speech, compilation apart; below 1 is faster than real time."""
-    return sum(spent for stage, spent in timings.items() if stage != "compile") / seconds
 
 
 class Synthesizer:
@@ -94,6 +68,7 @@ class Synthesizer:
         self.settings = synthesis_config(config)
         self.network = Network(system, self.settings.window, batch_size, seed, sampler)
         self.vocoder = make_vocoder(self.settings)
+        self.voice: Voice | None = None
 
     @classmethod
     def from_pretrained(
@@ -103,7 +78,6 @@ class Synthesizer:
         seed: int = 0,
         vocoder: str | os.PathLike | None = None,
         sampler: Mapping[str, float] | None = None,
-        system: Mapping[str, Any] | None = None,
     ) -> "Synthesizer":
         """The synthesizer of a shipped model, an exported folder or a training workdir.
 
@@ -113,13 +87,11 @@ class Synthesizer:
             seed: of systems that sample.
             vocoder: instead of the one in the model's config: `griffin_lim`, or a trained one by name or path.
             sampler: as above.
-            system: settings of the config's section of that name in place of the model's own, by dotted names or
-                nested, such as {"sampler.solver": "ddim"}; the weights must fit them as they are.
 
         Raises:
             V2SError: there is no such model, vocoder or setting, or the model is damaged or of another config.
         """
-        config, made = load_pretrained(name_or_path, system)
+        config, made = load_pretrained(name_or_path)
         if vocoder is not None:
             config.update({"synthesis": {"vocoder": str(vocoder)}})
         return cls(config, made, batch_size=batch_size, seed=seed, sampler=sampler)
@@ -150,6 +122,25 @@ class Synthesizer:
             other.vocoder = make_vocoder(other.settings)
         return other
 
+    def in_voice_of(self, path: str | os.PathLike) -> "Synthesizer":
+        """The same model speaking all clips in another voice, for systems whose timbre can be told apart.
+
+        Args:
+            path: a recording of the voice, or a video (or picture) of a face that suggests one.
+
+        Raises:
+            V2SError: the model takes no such voice, or the file cannot be used.
+        """
+        other = copy.copy(self)
+        other.voice = voice_of(path, self.settings.speaker_encoder, lambda: self.face_encoder)
+        heard, fields = other.voice.speaker is not None, self.network.fields
+        if not (self.network.takes_voice if heard else "face_embedding" in fields):
+            other_one = "voice" if heard else "face"
+            raise V2SError(
+                f"{path}: the {self.config.system.name} model takes no other {other_one} than the clip's own"
+            )
+        return other
+
     def __call__(
         self,
         clip: str | os.PathLike | Clip,
@@ -173,9 +164,21 @@ class Synthesizer:
         return dataclasses.replace(speech, timings=read | speech.timings)
 
     def batch(self, clips: Sequence[Clip], speakers: Sequence[Float[np.ndarray, "256"]] | None = None) -> list[Speech]:
-        """Speech for several loaded clips, each as it would be alone; windows of similar length share batches."""
+        """Speech for several loaded clips, each as it would be alone; windows of similar length share batches.
+
+        Raises:
+            BadClip: a clip cannot be used, or lacks what the system needs, which sound does in all of them.
+        """
+        if clips and "audio" in self.network.fields:
+            raise BadClip(
+                f"{clips[0].path}: the {self.config.system.name} model listens to the true sound, which it is given of "
+                "a data set's records alone (v2s-jax evaluate); speak clips with a model that only sees"
+            )
         given: Sequence[Any] = speakers if speakers is not None else [None] * len(clips)
-        faces = [Face(clip.mouth, clip.faces, speaker) for clip, speaker in zip(clips, given, strict=True)]
+        faces = [
+            Face(clip.mouth, clip.faces, speaker, expression=clip.expression)
+            for clip, speaker in zip(clips, given, strict=True)
+        ]
         names = [str(clip.path) for clip in clips]
         return [
             dataclasses.replace(speech, clip=clip)
@@ -185,29 +188,56 @@ class Synthesizer:
     def synthesize_record(self, record: Record) -> Speech:
         """Speech for one example of a data set; needs its `mouth`, uses its other fields if the system does.
 
+        A face embedding that it lacks is computed from its `face`.
+
         Raises:
             V2SError: the record lacks what the system needs.
         """
         if record.mouth is None:
             raise V2SError(f"{record.id}: the record was read without its mouth crops; read it with the field mouth")
         face = Face(record.mouth, record.face, record.speaker_embedding, record.audio)
+        face = face._replace(expression=record.expression, identity=record.face_embedding)
         return self._speak([face], [record.id])[0]
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
         vocoder = getattr(self.vocoder, "fingerprint", "")  # of one that has weights
         sampler = str(sorted(self.network.knobs.items()))
-        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed), sampler, vocoder)
+        encoder = self.face_encoder.fingerprint if "face_embedding" in self.network.fields else ""
+        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed), sampler, vocoder, encoder)
         digest = hashlib.sha256("\n".join(parts).encode())
+        for vector in self.voice or ():
+            digest.update(b"" if vector is None else vector.tobytes())
         for leaf in jax.tree.leaves(self.network.weights):
             digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:12]
+
+    @functools.cached_property
+    def face_encoder(self) -> FaceEncoder:
+        """What tells whose face it is, for systems that ask; loaded when first needed.
+
+        Raises:
+            V2SError: there is no such encoder, or it cannot be run.
+        """
+        return FaceEncoder(self.settings.face_encoder)
+
+    def _identified(self, face: Face) -> Face:
+        """The same in the voice asked for, or with the embedding of its crops, if the system takes one."""
+        if self.voice is not None:
+            return self.voice.given_to(face)
+        if "face_embedding" not in self.network.fields or face.identity is not None:
+            return face
+        crops = face.crops
+        return face if crops is None or not len(crops) else face._replace(identity=self.face_encoder(crops))
 
     def _vocoder_compiling(self) -> float:
         """Seconds that the vocoder has spent on compiling so far, if it compiles."""
         return getattr(self.vocoder, "compiling", 0.0)
 
     def _speak(self, faces: Sequence[Face], names: Sequence[str]) -> list[Speech]:
+        start = time.perf_counter()
+        faces = [self._identified(face) for face in faces]
+        looking = (time.perf_counter() - start) / max(1, len(faces))
         for face, name in zip(faces, names, strict=True):
             self._check(face, name)
         settings = self.settings
@@ -219,22 +249,25 @@ class Synthesizer:
         ]
         outputs = iter(self.network(parts))
         return [
-            self._sound(windows, [next(outputs) for _ in windows], name)
+            self._sound(windows, [next(outputs) for _ in windows], name, looking)
             for windows, name in zip(plans, names, strict=True)
         ]
 
     def _check(self, face: Face, name: str) -> None:
         given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker, "audio": face.audio}
+        given |= {"expression": face.expression, "face_embedding": face.identity}
         absent = {field for field, value in given.items() if value is None or not len(value)}
-        missing = sorted(absent & self.network.fields)
+        instead = {"face_embedding"} if face.voice is not None else set()
+        missing = sorted((absent - instead) & self.network.fields)
         if missing:
+            add = "prepare the data set again" if "expression" in missing else "add it"  # a clip always has it
             raise BadClip(
                 f"{name}: has no {' and no '.join(missing)}, which the {self.config.system.name} model needs; "
-                "add it or use a model that does without"
+                f"{add} or use a model that does without"
             )
 
-    def _sound(self, windows: list[Window], outputs: list[Output], name: str) -> Speech:
-        """Joins the windows of one clip and makes them heard."""
+    def _sound(self, windows: list[Window], outputs: list[Output], name: str, looking: float) -> Speech:
+        """Joins the windows of one clip and makes them heard; `looking` is the seconds spent on whose face it is."""
         joined = np.concatenate(list(cross_fade(windows, [output.rows for output in outputs], self.network.rate)))
         if not np.isfinite(joined).all():
             raise BadClip(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
@@ -250,5 +283,7 @@ class Synthesizer:
         waveform = waveform / max(1.0, float(abs(waveform).max()))
         compiling, computing = (sum(getattr(o, what) for o in outputs) for what in ("compiling", "computing"))
         compiling += compiled
-        timings = ({"compile": compiling} if compiling > 0.01 else {}) | {"network": computing, "vocoder": vocoding}
+        rare = {"face": looking, "compile": compiling}
+        timings = {stage: spent for stage, spent in rare.items() if spent > 0.01}
+        timings |= {"network": computing, "vocoder": vocoding}
         return Speech(waveform.astype(np.float32), SAMPLE_RATE, mel, timings)

@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import HOP_LENGTH, N_MELS
+from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_MELS
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR
 from v2s_jax.synthesis.windows import Window, cross_fade
 
 GRIFFIN_LIM = "griffin_lim"
