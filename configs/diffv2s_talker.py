@@ -1,14 +1,6 @@
 """DiffV2S, small, on the synthetic talkers, whose faces go with their voices: two CPU cores, an hour in all.
 
-Data: `v2s-jax prepare talker --clips-per-speaker 22 --out data/talker_plain` (extra `talker`), then `v2s-jax prepare
-tokens --data data/talker_plain --out data/talker --units mfcc --speaker-encoder voices-ge2e`
-Encoder, around the front end of the shipped `svts`: `v2s-jax train --config=configs/avhubert_pretrain_talker.py
---workdir=runs/avhubert --config.data.path=data/talker --config.train.steps=1000
---config.system.encoder.activation=relu --config.system.encoder.resnet='(8,16,32,64)' --config.system.encoder.layers=3
---config.system.encoder.width=128 --config.system.encoder.hidden=384
---config.train.grafts="(('v2s_jax/assets/talker-svts','frontend','encoder/frontend'),)"
---config.train.rules="(('encoder/frontend/.*','frozen'),('(?!encoder/frontend/).*','train'))"`, then
-`v2s-jax export --model runs/avhubert --part encoder --out models/talker_encoder`
+Data and encoder: as configs/avhubert_pretrain_talker.py says.
 Command: `v2s-jax train --config=configs/diffv2s_talker.py --workdir=runs/diffv2s_talker` (both stages)
 """
 
@@ -38,8 +30,8 @@ def get_config():
 
     config.train.stages = ("speaker", "decoder")
     config.train.init_from = "models/talker_encoder"
-    config.train.steps = 2000
-    config.validation.every = 500
+    config.train.steps = 4000
+    config.validation.every = 1000
     config.validation.clips = 12
     config.stages.speaker = ConfigDict(
         {

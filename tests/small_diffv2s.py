@@ -1,11 +1,15 @@
-"""The config of a tiny DiffV2S, and clips for it."""
+"""A tiny DiffV2S: its config, a folder with one, and clips for it."""
 
 import numpy as np
+from flax import nnx
 from ml_collections import ConfigDict
 
+from tests.small_vocoder import filled
 from v2s_jax.constants import SPEAKER_DIM
 from v2s_jax.data.batch import Batch
 from v2s_jax.systems import diffv2s
+from v2s_jax.systems.pretrained import save_pretrained
+from v2s_jax.systems.registry import build
 
 
 def small_config(decoder: str = "mel_transformer", **settings) -> ConfigDict:
@@ -19,6 +23,14 @@ def small_config(decoder: str = "mel_transformer", **settings) -> ConfigDict:
         config.decoder.update({"conv_pos": 3, "conv_pos_groups": 2})
     config.sampler.update({"evaluations": 2, "most": 8, "guidance_by": "none"})
     config.update(settings)
+    return config
+
+
+def save_small(folder, **sections) -> ConfigDict:
+    """Writes one with random weights as a folder; `sections` of its config, a `system` among them or that above."""
+    config = ConfigDict({"system": small_config()} | sections)
+    _, *states = nnx.split(filled(lambda: build(config.system, nnx.Rngs(0))), nnx.Param, ...)
+    save_pretrained(folder, config, *map(nnx.to_pure_dict, states), "")
     return config
 
 

@@ -16,7 +16,7 @@ def get_variants():
             "series": "speaker",
             "x": scale,
         }
-        for scale in (1.0, 10.0, 100.0, 1000.0)
+        for scale in (0.03, 0.1, 0.3, 1.0, 10.0)
     ]
     free = [
         {"name": f"free-{scale:g}", "sampler": {"classifier_free": scale}, "series": "classifier-free", "x": scale}

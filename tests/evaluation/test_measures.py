@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.evaluation.conftest import add_noise as noisy
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.evaluation import measures
-from v2s_jax.features.mel import LOG_FLOOR, log_mel
+from v2s_jax.features.mel import log_mel
 from v2s_jax.features.pitch import pitch
 
 

@@ -24,14 +24,6 @@ def test_all_metrics_are_there_with_the_test_extra_and_an_encoder():
     assert len(BY_NAME) == len(METRICS)
 
 
-def test_without_an_encoder_speakers_are_not_compared():
-    chosen, notes = choose(None, with_text=True)
-    assert names(chosen) == [name for name in BY_NAME if name != "secs"]
-    assert len(notes) == 1 and notes[0].startswith("Left out: SECS; no speaker encoder")
-    with pytest.raises(V2SError, match="SECS cannot be computed: .*--speaker-encoder"):
-        choose(["secs"], with_text=True)
-
-
 def test_the_encoder_is_named_where_its_metric_is_explained():
     (metric,), _ = choose(["secs"], with_text=False, encoder="models/ge2e")
     assert "Encoder: ge2e;" in metric.about

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from tests import small_diffv2s
 from tests.data.conftest import NoCorpus, make_record
 from tests.evaluation.test_command import run
 from tests.small_model import save_small
@@ -11,7 +12,7 @@ from v2s_jax.data.metadata import write_metadata
 from v2s_jax.data.schema import encode
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
-from v2s_jax.evaluation.split import synthesize_split
+from v2s_jax.evaluation.split import FIELDS, synthesize_split
 from v2s_jax.media.audio import read_wav
 
 
@@ -44,6 +45,27 @@ def test_a_split_is_spoken_and_scored(prepared, tmp_path, capsys):
         recording = read_wav(tmp_path / "out" / "recording" / f"{record.id}.wav")
         np.testing.assert_allclose(recording, record.audio, atol=1e-3)
     assert "| MCD (dB) ↓" in capsys.readouterr().out
+
+
+def test_models_may_look_at_all_that_silent_clips_have_where_it_is_there(prepared):
+    assert {"mouth", "face", "expression", "speaker_embedding", "face_embedding", "audio"} == FIELDS
+    dataset = ShardedDataset(prepared[1], "test")
+    whole, silent = (dataset.read(dataset.ids.index(prepared[2][number].id), FIELDS) for number in (0, 2))
+    assert whole.expression.shape == (12, 48, 48) and whole.face_embedding.shape == (5,)
+    assert silent.mouth is not None and silent.expression is None and silent.face_embedding is None
+
+
+def test_a_sampler_set_to_nothing_is_kept_in_mind(prepared, tmp_path):
+    model, data, _ = prepared
+    with pytest.raises(V2SError, match="this model's sampler has no 'steps': it knows none"):
+        run("--model", model, "--data", data, "--out", tmp_path / "out", "--metrics", "mcd", "--sampler", "steps=1")
+    settings = small_diffv2s.small_config(drop=0.1)
+    small_diffv2s.save_small(tmp_path / "model", system=settings, synthesis={"vocoder": "griffin_lim"})
+    options = ["--metrics", "mcd", "--jobs", 1, "--limit", 1, "--sampler", "classifier_free=0"]
+    assert run("--model", tmp_path / "model", "--data", data, "--out", tmp_path / "out", *options) == 0
+    results = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert results["about"]["sampler.classifier_free"] == "0"
+    assert "sampler.classifier_free: <b>0</b>" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_copy_synthesis_is_scored(prepared, tmp_path, capsys):

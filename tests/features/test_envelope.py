@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.features.envelope import SEGMENT, bands, envelope_correlation
-from v2s_jax.features.mel import LOG_FLOOR
 
 
 def mels(rows: int = 1, frames: int = 100, seed: int = 0) -> jax.Array:

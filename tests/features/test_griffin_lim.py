@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.features.filters import mel_filters
 from v2s_jax.features.griffin_lim import griffin_lim, mel_to_magnitude
-from v2s_jax.features.mel import LOG_FLOOR, log_mel
+from v2s_jax.features.mel import log_mel
 
 
 def vowels(n=16000):

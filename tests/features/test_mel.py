@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from v2s_jax.features.filters import mel_filters
-from v2s_jax.features.mel import LOG_FLOOR, log_mel, log_mel_jax, scale_mel, unscale_mel
+from v2s_jax.constants import LOG_FLOOR
+from v2s_jax.features.filters import mel_filters, scale_mel, unscale_mel
+from v2s_jax.features.mel import log_mel, log_mel_jax
 
 
 def librosa_log_mel(wave):

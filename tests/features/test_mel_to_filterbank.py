@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.speech import voice
+from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.features.filterbank import stacked_filterbank_jax
-from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax
+from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.features.mel_to_filterbank import stacked_filterbank_of_mel
 
 convert = jax.jit(stacked_filterbank_of_mel)

@@ -230,6 +230,21 @@ def test_what_it_cannot_sample_by_is_said_and_ddim_can_be_asked_for(sampler, sen
         np.testing.assert_array_equal(model(*tensors(), **asked), expected)
 
 
+def test_guidance_by_gradients_is_not_left_out_in_silence():
+    config = config_of("mel_transformer").to_dict()
+    guided = {"guidance": 3.0, "guidance_by": "score"}
+    model = DiffV2S(config | {"sampler": config["sampler"] | guided})
+    theirs, _ = pair("mel_transformer")
+    model.load_state_dict(theirs.state_dict())
+    model.eval()
+    with torch.inference_mode():
+        with pytest.raises(V2SError, match="sampler.guidance is 3.0: .* ask for guidance=0.0"):
+            model(*tensors())
+        np.testing.assert_array_equal(model(*tensors(), guidance=0.0), theirs(*tensors()))
+        with pytest.raises(V2SError, match="sampler.guidance is 2.0"):
+            theirs(*tensors(), guidance=2.0)
+
+
 def test_a_config_of_something_else_is_refused():
     config = config_of("dit").to_dict()
     for changes, sentence in (

@@ -9,11 +9,13 @@ from flax import nnx
 
 from tests.small_diffv2s import clips, small_config
 from tests.small_vocoder import filled
-from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel
+from v2s_jax.constants import LOG_FLOOR
+from v2s_jax.features.filters import scale_mel
+from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.features.mel_to_filterbank import stacked_filterbank_of_mel
+from v2s_jax.generative.times import stratified_times
 from v2s_jax.models.inference import evaluation_mode
-from v2s_jax.systems.base import System
-from v2s_jax.systems.diffv2s import stack, unstack
+from v2s_jax.systems.base import System, stack, unstack
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.paths import flatten
@@ -139,17 +141,39 @@ def test_the_voice_of_the_true_sound():
     assert np.abs(run(batch, {}) - run(other, {})).max() > 1e-3
 
 
-def test_the_decoder_is_trained_on_the_error_of_clean_mel():
-    """With a decoder that says 0, L1 of the scaled mel over valid frames."""
-    system = small(decoder="dit")
+@pytest.mark.parametrize("settings", [{}, {"steps": 0, "norm": "l2", "weighting": "p2"}])
+def test_the_decoder_is_trained_on_the_error_of_clean_mel(settings):
+    """With a decoder that says 0, L1 or L2 of the scaled mel over valid frames, weighted by each row's time."""
+    system = small(decoder="dit", **settings)
     for name in ("kernel", "bias"):
         getattr(system.decoder.out, name)[...] *= 0
     graphdef, weights = nnx.split(evaluation_mode(system))
     batch = dataclasses.replace(clips(), length=np.array([6, 4, 0, 1], np.int32))
     loss = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, nnx.Rngs(0), "decoder")[0])(weights, batch)
     mel = np.abs(np.asarray(scale_mel(log_mel_jax(jnp.asarray(batch.audio)))))
+    if settings:  # SNR / (1 + SNR) is alpha_bar
+        times = stratified_times(nnx.Rngs(0).times(), 4)
+        mel = mel**2 * np.asarray(system.path.alpha_bar(times)).reshape(4, 1, 1)
     rows = np.concatenate([mel[0, :24], mel[1, :16], mel[3, :4]])
     np.testing.assert_allclose(loss, rows.mean(), rtol=1e-4)
+
+
+def test_a_condition_that_is_left_out_in_training_does_not_matter():
+    def losses(system):
+        graphdef, weights = nnx.split(system)
+        loss = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, nnx.Rngs(0), "decoder")[0])
+        seen = clips().mouth
+        return [loss(weights, dataclasses.replace(clips(), mouth=mouth)) for mouth in (seen, seen // 2)]
+
+    system = small(drop=1.0, decoder="dit")
+    one, other = losses(system)
+    assert np.isfinite(one) and one == other
+    one, other = losses(evaluation_mode(system))  # in validation nothing is left out
+    assert abs(one - other) > 1e-4
+
+
+def test_the_loader_is_told_how_many_rows_are_of_one_speaker():
+    assert nnx.eval_shape(lambda: build(small_config(utterances=2), nnx.Rngs(0))).utterances == 2
 
 
 def test_stacking_keeps_the_frames_of_a_video_frame_together():
@@ -159,11 +183,22 @@ def test_stacking_keeps_the_frames_of_a_video_frame_together():
     np.testing.assert_array_equal(unstack(stacked), mel)
 
 
+def test_a_call_may_change_only_what_has_an_effect():
+    def knobs(**settings):
+        return set(nnx.eval_shape(lambda: build(small_config(**settings), nnx.Rngs(0))).knobs)
+
+    assert knobs() == {"evaluations"}
+    assert knobs(drop=0.1) == {"evaluations", "classifier_free"}
+    assert knobs(sampler={"guidance_by": "score"}) == {"evaluations", "guidance"}
+
+
 def test_settings_that_do_not_fit_are_refused():
     for changes, sentence in (
         ({"speaker": "both"}, "system.speaker is 'both': expected vision, audio or none"),
         ({"prediction": "x_1"}, "system.prediction is 'x_1': expected one of x_0, eps, v, score"),
         ({"process": "sine"}, "process is 'sine': expected one of linear, vp_sde, cosine"),
+        ({"temperature": 0.0}, "system.temperature is 0.0: expected a number above 0"),
+        ({"steps": -1}, "system.steps is -1: expected 0, for continuous time, or more"),
     ):
         with pytest.raises(ValueError, match=sentence):
             build(small_config(**changes), nnx.Rngs(0))
@@ -171,6 +206,12 @@ def test_settings_that_do_not_fit_are_refused():
         ({"grid": "fine"}, "system.sampler.grid is 'fine': expected one of karras"),
         ({"guidance_by": "hand"}, "system.sampler.guidance_by is 'hand': expected one of estimate, none, score"),
         ({"solver": "guess"}, "solver is 'guess'"),
+        ({"eta": 1.5}, "system.sampler.eta is 1.5: expected a share from 0 to 1"),
+        ({"most": 0}, "system.sampler.most is 0: expected 1 or more"),
+        ({"evaluations": 0}, "system.sampler.evaluations is 0: expected 1 or more"),
+        ({"guided": (0.7, 0.2)}, r"system.sampler.guided is \(0.7, 0.2\): expected two times, the lesser first"),
+        ({"guided": (0.0, 1.2)}, "expected two times, the lesser first, from 0 to 1"),
+        ({"guided": (0.5,)}, "expected two times"),
     ):
         with pytest.raises(ValueError, match=sentence):
             small(tuple(changes.items()))

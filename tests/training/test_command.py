@@ -76,7 +76,7 @@ def test_broken_files_are_named(tmp_path, text, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(V2SError, match="nothing.py does not exist"):
+    with pytest.raises(V2SError, match="config file .*nothing.py does not exist: give one such as those in configs/"):
         command.load_config(tmp_path / "nothing.py")
 
 

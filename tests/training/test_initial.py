@@ -3,24 +3,26 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from tests.small_encoder import small_config, small_system
+from tests import small_diffv2s
+from tests.small_encoder import small_config
 from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models import avhubert, speaker
 from v2s_jax.models.folder import save_model
+from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.initial import start_from
 from v2s_jax.training.paths import flatten
 from v2s_jax.training.state import create_state, make_players, split_system
 
 
-def start(source, **encoder):
+def start(source, section=None, **encoder):
     """A small system's state before and after it is given the weights of `source`."""
     config = default_config()
-    config.system = small_config(**encoder)
+    config.system = small_config(**encoder) if section is None else section
     config.train.init_from = str(source)
-    system = small_system(**encoder)
-    players = make_players(system, system.stages()["train"], config)
+    system = filled(lambda: build(config.system, nnx.Rngs(0)))
+    players = make_players(system, next(iter(system.stages().values())), config)
     state = create_state(system, players, 0.9, jax.random.key(0))
     state = jax.tree.map(lambda leaf: leaf + 0.5 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, state)
     return state, start_from(state, config, system, jax.tree.map(lambda leaf: leaf.sharding, state))
@@ -58,6 +60,18 @@ def test_a_head_of_other_clusters_begins_anew(tmp_path):
     head = {"encoder/label_embs", "encoder/mask_emb", "encoder/final_proj/kernel", "encoder/final_proj/bias"}
     assert anew == head
     assert all((after[path] == params[path]).all() for path in before.keys() - head)
+
+
+def test_an_encoder_with_its_head_serves_a_system_without(tmp_path):
+    params, stats = save_encoder(tmp_path / "encoder", layers=2, dropout=0.1)
+    before, after = start(tmp_path / "encoder", small_diffv2s.small_config())
+    for name, given in (("params", params), ("stats", stats)):
+        old, new = flatten(before[name]), flatten(after[name])
+        own = {path for path in new if path.startswith("encoder/")}
+        assert own and own <= given.keys()
+        assert all((new[path] == given[path]).all() for path in own)
+        assert all((new[path] == old[path]).all() for path in new.keys() - own)
+    assert "encoder/final_proj/kernel" in params and "encoder/final_proj/kernel" not in flatten(after["params"])
 
 
 def test_an_encoder_of_another_size_is_refused_with_what_to_add(tmp_path):

@@ -15,10 +15,11 @@ import pytest
 
 from tests.training import toy
 from v2s_jax.errors import V2SError
-from v2s_jax.training import loop
+from v2s_jax.training import loop, plan
 from v2s_jax.training.checkpoint import Checkpoints, read_weights
+from v2s_jax.training.stages import stages_of
 
-OPEN_LOADER = loop.open_loader  # before the toy takes its place
+OPEN_LOADER = plan.open_loader  # before the toy takes its place
 pytestmark = pytest.mark.usefixtures("compile_once", "toy_system")
 
 
@@ -192,8 +193,37 @@ def test_weights_of_another_system_are_refused(whole, tmp_path):
         loop.train(config, tmp_path)
 
 
+def test_stages_follow_each_other_through_stops(tmp_path, monkeypatch):
+    config = toy.toy_config(**{"train.stage": "", "train.stages": ("all", "head")})
+    assert loop.train(config, tmp_path / "whole") == 0
+    parts = tmp_path / "parts"
+    stop_after(monkeypatch, 2)
+    assert loop.train(config, parts) == 128 + signal.SIGTERM
+    assert (parts / "all" / "checkpoints").is_dir() and not (parts / "checkpoints").exists()
+    stop_after(monkeypatch, 4)  # two steps are left of the first stage
+    assert loop.train(config, parts) == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    toy.use_toy(monkeypatch.setattr)
+    assert len(lines(parts / "all")) == 4 and len(lines(parts)) == 2
+    assert loop.train(config, parts) == 0
+    own = list(stages_of(config, parts))[-1][0]
+    after = final_state(parts, own)
+    toy.assert_same(after["params"], final_state(tmp_path / "whole", toy_with(own, train={"init_from": ""}))["params"])
+    _, params, stats = read_weights(parts / "all")
+    toy.assert_same(after["params"]["trunk"], params["trunk"])
+    toy.assert_same(after["stats"], stats)
+    assert (after["params"]["heads"][0]["kernel"] != params["heads"][0]["kernel"]).any()
+
+
+def test_a_later_stage_that_cannot_begin_is_refused_before_the_first(tmp_path):
+    config = toy.toy_config(**{"train.stage": "", "train.stages": ("all", "hand")})
+    with pytest.raises(V2SError, match="config.train.stage is 'hand', but this system has the stages all, head"):
+        loop.train(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_real_shards_train_and_resume_to_the_bit(dataset_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "open_loader", OPEN_LOADER)
+    monkeypatch.setattr(plan, "open_loader", OPEN_LOADER)
     settings = {"data.path": str(dataset_dir), "data.batch_size": 4, "data.buckets": (toy.FRAMES,)}
     config = toy.toy_config(**settings, **{"validation.every": 4, "validation.clips": 1})
     del config.data.poison_step

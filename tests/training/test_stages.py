@@ -31,9 +31,20 @@ def test_stages_follow_each_other():
 
 
 def test_one_stage_alone():
-    config = experiment()
+    config = experiment(second={"train": {"steps": 7}}, third={"train": {"steps": 8}})
     config.train.stage = "second"
+    ((own, folder),) = stages_of(config, WORKDIR)
+    assert (own.train.stage, own.train.steps, own.train.init_from, folder) == ("second", 7, "encoder", WORKDIR)
+    assert not own.train.stages and not own.stages
+    config.train.stage = "another"
     assert list(stages_of(config, WORKDIR)) == [(config, WORKDIR)]
+
+
+def test_a_stage_named_twice():
+    config = experiment()
+    config.train.stages = ("first", "second", "first")
+    with pytest.raises(V2SError, match="train.stages is first, second, first: expected every stage once"):
+        list(stages_of(config, WORKDIR))
 
 
 def test_settings_that_do_not_fit():

@@ -2,8 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from v2s_jax.constants import LOG_CEILING, LOG_FLOOR
 from v2s_jax.data.batch import Batch
-from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR, log_mel
+from v2s_jax.features.mel import log_mel
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.validate import Spoken, intelligibility, picture, validate
 

@@ -15,9 +15,10 @@ from flax import nnx
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.data.batch import Batch
 from v2s_jax.data.loader import Loader
-from v2s_jax.features.mel import log_mel_jax, scale_mel, unscale_mel
+from v2s_jax.features.filters import scale_mel, unscale_mel
+from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.systems.base import frame_mask
-from v2s_jax.training import loop
+from v2s_jax.training import loop, plan
 from v2s_jax.training.defaults import default_config
 
 FRAMES, ROWS = 15, 8
@@ -131,8 +132,8 @@ def assert_same(first, second):
 
 def use_toy(patch):
     """Puts the toy in the registry's and the loader's place; `patch` sets an attribute."""
-    patch(loop, "build", build)
-    patch(loop, "open_loader", open_loader)
+    patch(plan, "build", build)
+    patch(plan, "open_loader", open_loader)
 
 
 def main(argv):

@@ -1,6 +1,7 @@
 """`v2s-jax ablate`: variants of models, each spoken and scored on the same clips, into one table."""
 
 import argparse
+import collections
 import dataclasses
 import json
 import sys
@@ -18,14 +19,14 @@ from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.comparison import COST, Row, table, write_curves, write_results
 from v2s_jax.evaluation.options import add_scoring_options, add_split_options, check_scoring
-from v2s_jax.evaluation.pairs import make_folder
 from v2s_jax.evaluation.scoring import evaluate
 from v2s_jax.evaluation.split import FIELDS, speak_split
 from v2s_jax.evaluation.variants import CURVES, RESULTS, TABLE, Variant, load_variants
-from v2s_jax.media.atomic import replacing
+from v2s_jax.media.atomic import make_folder, replacing
 from v2s_jax.media.degrade import degrade
 from v2s_jax.synthesis.pretrained import load_pretrained
 from v2s_jax.synthesis.synthesizer import Synthesizer
+from v2s_jax.synthesis.vocoder import Vocoder
 from v2s_jax.systems.base import System
 from v2s_jax.systems.pretrained import change_settings
 
@@ -47,12 +48,13 @@ def run(args: argparse.Namespace) -> int:
     variants = load_variants(args.file, args.model)
     check_scoring(args)
     dataset = ShardedDataset(args.data, args.split)
-    ready = prepare(variants)
+    ready = collections.deque(prepare(variants))
     make_folder(args.out)
     rows, failures = [], {}
-    for number, (variant, synthesizer) in enumerate(ready, 1):
+    for number in range(1, len(variants) + 1):
+        variant, synthesizer = ready.popleft()  # and what no later variant speaks by can go
         start = time.monotonic()
-        count = f"variant {number}/{len(ready)}, {variant.name}"
+        count = f"variant {number}/{len(variants)}, {variant.name}"
         try:
             result, old = _evaluate(variant, synthesizer, dataset, args)
             rows.append(Row(variant, result))
@@ -95,6 +97,7 @@ def prepare(variants: list[Variant]) -> list[tuple[Variant, Synthesizer]]:
     """
     loaded: dict[str, tuple[ConfigDict, System]] = {}
     compiled: dict[tuple[str, str], Synthesizer] = {}
+    vocoders: dict[tuple[str, int], Vocoder] = {}
     ready = []
     for variant in variants:
         model, key = variant.model, (variant.model, json.dumps(variant.system, sort_keys=True))
@@ -107,6 +110,8 @@ def prepare(variants: list[Variant]) -> list[tuple[Variant, Synthesizer]]:
             tuned = compiled[key].tuned(variant.sampler, variant.vocoder, variant.contrast)
         except V2SError as error:
             raise V2SError(f"variant {variant.name}: {error}") from error
+        named = tuned.settings.vocoder, tuned.settings.griffin_lim_iterations
+        tuned.vocoder = vocoders.setdefault(named, tuned.vocoder)  # one of a name compiles once
         ready.append((variant, tuned))
     return ready
 

@@ -3,13 +3,15 @@
 import argparse
 from pathlib import Path
 
+from v2s_jax.arguments import positive
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.embed import picture
-from v2s_jax.evaluation.options import add_scoring_options, add_split_options, check_scoring, positive
-from v2s_jax.evaluation.pairs import find_pairs, make_folder
+from v2s_jax.evaluation.options import add_scoring_options, add_split_options, check_scoring
+from v2s_jax.evaluation.pairs import find_pairs
 from v2s_jax.evaluation.report import write_report
 from v2s_jax.evaluation.scoring import evaluate
 from v2s_jax.evaluation.table import text_table
+from v2s_jax.media.atomic import make_folder
 from v2s_jax.synthesis.options import add_sampler_option
 
 HELP = "score generated speech beside the real recordings: a table, JSON and an HTML report"
@@ -66,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
         pairs, failures = synthesize_split(
             args.model, args.data, args.split, args.out, args.limit, args.vocoder, sampler
         )
-        spoken_by = {"model": args.model, "vocoder": args.vocoder} | {f"sampler.{k}": v for k, v in sampler.items()}
-        about = {name: value for name, value in spoken_by.items() if value}
+        spoken_by = {"model": args.model, "vocoder": args.vocoder}
+        spoken_by |= {f"sampler.{name}": f"{value:g}" for name, value in sampler.items()}
+        about = {name: value for name, value in spoken_by.items() if value is not None}
         about |= {"data": str(args.data), "split": args.split}
     evaluation = evaluate(
         pairs,

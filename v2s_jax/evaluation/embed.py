@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from v2s_jax.constants import LOG_CEILING, LOG_FLOOR
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR, log_mel
+from v2s_jax.features.mel import log_mel
 from v2s_jax.media.audio import write_wav
 
 # Five points of matplotlib's magma (CC0), dark to light.

@@ -193,7 +193,7 @@ def choose(names: Sequence[str] | None, with_text: bool, encoder: str | None = N
     Args:
         names: metrics asked for; all when None.
         with_text: whether any clip has a transcript.
-        encoder: name or path of a speaker encoder, if there is one.
+        encoder: name or path of the speaker encoder, where a metric asked for compares speakers.
 
     Raises:
         V2SError: a metric asked for by name does not exist or cannot be computed.
@@ -206,7 +206,7 @@ def choose(names: Sequence[str] | None, with_text: bool, encoder: str | None = N
     for metric in METRICS:
         if names is not None and metric.name not in names:
             continue
-        obstacle = _obstacle(metric, with_text, encoder)
+        obstacle = _obstacle(metric, with_text)
         if obstacle and names is not None:
             raise V2SError(f"{metric.title} cannot be computed: {obstacle}")
         if obstacle:
@@ -219,13 +219,11 @@ def choose(names: Sequence[str] | None, with_text: bool, encoder: str | None = N
     return chosen, [f"Left out: {', '.join(titles)}; {obstacle}." for obstacle, titles in left_out.items()]
 
 
-def _obstacle(metric: Metric, with_text: bool, encoder: str | None) -> str:
+def _obstacle(metric: Metric, with_text: bool) -> str:
     """Why a metric cannot be computed, or ""."""
     for package in metric.packages:
         if importlib.util.find_spec(package) is None:
             return f"the package {package} is missing (pip install 'v2s-jax[eval]' adds it)"
     if metric.needs_text and not with_text:
         return "no clip has a text (a .txt or .align beside it, or in a manifest.jsonl)"
-    if metric.needs_encoder and encoder is None:
-        return "no speaker encoder is given (--speaker-encoder names one; v2s-jax import makes one)"
     return ""

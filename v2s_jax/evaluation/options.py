@@ -2,6 +2,7 @@
 
 import argparse
 
+from v2s_jax.arguments import positive
 from v2s_jax.evaluation.metrics import METRICS, choose
 from v2s_jax.evaluation.recognizer import Recognizer
 from v2s_jax.evaluation.scoring import choose_encoder
@@ -11,6 +12,12 @@ def add_split_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--split` and `--limit`."""
     parser.add_argument("--split", default="test", help="its split (default: %(default)s)")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N clips of the split, evenly spread")
+
+
+def spread(total: int, limit: int | None) -> list[int]:
+    """Places of at most `limit` of `total` clips, evenly spread, as `--limit` says; of all when None."""
+    count = total if limit is None else min(limit, total)
+    return [number * total // count for number in range(count)]
 
 
 def add_scoring_options(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +40,3 @@ def check_scoring(args: argparse.Namespace, speaker_encoder: str | None = None) 
     choose(args.metrics, True, choose_encoder(args.metrics, speaker_encoder))
     if args.grammar:
         Recognizer(args.grammar)
-
-
-def positive(text: str) -> int:
-    """A whole number of 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -64,18 +64,6 @@ def _media(folder: Path) -> dict[str, Path]:
     return found
 
 
-def make_folder(folder: Path) -> None:
-    """Makes a folder for results, and those above it, unless it is there.
-
-    Raises:
-        V2SError: it cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise V2SError(f"{folder} cannot be made ({error.strerror}); name a folder that can be written") from error
-
-
 def text_of(recording: Path, root: Path) -> str:
     """What a recording's own text file says, or "" when it has none."""
     align = recording.with_suffix(".align")

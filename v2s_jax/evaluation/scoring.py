@@ -115,7 +115,7 @@ class Evaluation:
             "failures": self.failures,
             "notes": self.notes,
         }
-        return _plain(data)
+        return plain(data)
 
     def write_json(self, path: Path) -> None:
         """Writes `to_json` in one piece."""
@@ -141,7 +141,7 @@ def evaluate(
         names: metrics; all that can be computed here when None.
         grammar: `grid`, `free` or a JSGF file; None takes `grid` when all texts are GRID sentences, else `free`.
         ceiling: also score Griffin-Lim of the recording's own mel, the best a mel system with that vocoder can do.
-        speaker_encoder: by name or path, for the similarity of speakers; the shipped one, if there is one, when None.
+        speaker_encoder: by name or path, for the similarity of speakers; the shipped one when None.
         jobs: processes; the number of cores when None.
         about: what is evaluated, for the report.
         failures: clips that could not even be paired, and why.
@@ -261,11 +261,12 @@ def _versions(metrics: Sequence[Metric]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(packages)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Data as JSON takes it: names are texts, and a number that is none becomes null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

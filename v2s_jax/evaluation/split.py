@@ -9,16 +9,18 @@ from jaxtyping import Float
 from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
-from v2s_jax.evaluation.pairs import make_folder
+from v2s_jax.evaluation.options import spread
 from v2s_jax.evaluation.scoring import Pair
 from v2s_jax.features.mel import log_mel
+from v2s_jax.media.atomic import make_folder
 from v2s_jax.media.audio import write_wav
 from v2s_jax.progress import progress
 from v2s_jax.synthesis.defaults import default_config
 from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.synthesis.vocoder import make_vocoder, vocode
+from v2s_jax.systems.base import SILENT
 
-FIELDS = frozenset({"mouth", "face", "speaker_embedding", "audio"})  # of a record that models may look at
+FIELDS = SILENT | {"audio"}  # of a record that models may look at; those that it lacks are None
 Speak = Callable[[Record], Float[np.ndarray, "n"]]
 
 
@@ -84,10 +86,9 @@ def speak_split(
     Raises:
         V2SError: not one example could be spoken, or a file cannot be written.
     """
-    count = len(dataset) if limit is None else min(limit, len(dataset))
-    indices = [i * len(dataset) // count for i in range(count)]
+    indices = spread(len(dataset), limit)
     pairs, failures = [], {}
-    for index in progress(indices, count, "clips"):
+    for index in progress(indices, len(indices), "clips"):
         record = dataset.read(index, fields)
         if record.audio is None:
             failures[record.id] = f"{record.id} of {dataset.path} has no recording to compare with"

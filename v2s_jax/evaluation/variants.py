@@ -8,7 +8,7 @@ from typing import Any
 
 from v2s_jax.errors import V2SError
 from v2s_jax.media.degrade import parse
-from v2s_jax.training.command import run_file
+from v2s_jax.python_file import run_file
 
 TABLE, RESULTS, CURVES = "table.md", "ablation.json", "curves.png"  # beside the variants' folders
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+=,-]{0,99}"  # of a folder, anywhere
@@ -68,7 +68,7 @@ def load_variants(path: str | os.PathLike, model: str | None) -> list[Variant]:
     Raises:
         V2SError: the file is missing or broken, or what it lists is no list of variants.
     """
-    listed = run_file(path, "get_variants", "configs/ablations/")
+    listed = run_file(path, "get_variants", "file of variants", "configs/ablations/")
     if not isinstance(listed, list | tuple) or not listed:
         raise V2SError(f"get_variants() in {path} must return a list of at least one dict, not {str(listed)[:40]!r}")
     variants: dict[str, Variant] = {}
@@ -91,9 +91,9 @@ def _variant(entry: Any, model: str | None, where: str) -> Variant:
     if chosen is None:
         raise V2SError(f"{where}: names no model; give it one, or all of them by --model")
     try:
-        json.dumps(entry)
+        json.dumps(entry, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise V2SError(f"{where}: its settings must be plain numbers, texts, lists and dicts ({error})") from error
+        raise V2SError(f"{where}: its settings must be finite numbers, texts, lists and dicts ({error})") from error
     for name, value in entry.get("sampler", {}).items():
         if not _is(value, _NUMBER):
             raise V2SError(f"{where}: sampler.{name} is {str(value)[:40]!r}, expected a number")

@@ -21,10 +21,12 @@ from v2s_jax.data.batch import Batch
 from v2s_jax.data.mixture import open_dataset
 from v2s_jax.data.schema import Record
 from v2s_jax.errors import V2SError
+from v2s_jax.evaluation.options import add_split_options, spread
+from v2s_jax.evaluation.scoring import plain
 from v2s_jax.features.filterbank import stacked_filterbank_jax
 from v2s_jax.media.atomic import replacing
 from v2s_jax.progress import progress
-from v2s_jax.synthesis.buckets import ladder, padded_mouths, rung
+from v2s_jax.synthesis.buckets import ladder, padded_mouths, padded_sounds, rung
 from v2s_jax.synthesis.pretrained import load_pretrained
 from v2s_jax.systems.base import frame_mask
 
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("--model", required=True, metavar="NAME-OR-PATH", help="a diffv2s")
     parser.add_argument("--data", required=True, metavar="A,B", help="prepared data sets with speaker embeddings")
-    parser.add_argument("--split", default="test", help="their split (default: %(default)s)")
+    add_split_options(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON, too")
 
 
@@ -48,17 +50,13 @@ def run(args: argparse.Namespace) -> int:
         raise V2SError(f"{args.model}: a model without an embedding of the voice it sees; name a diffv2s")
     dataset = open_dataset(args.data, args.split)
     indices = dataset.indices_with(_FIELDS)
-    if not len(indices):
-        raise V2SError(
-            f"no clip of {args.data} ({args.split}) has a speaker embedding: add them by v2s-jax prepare tokens "
-            "--speaker-encoder"
-        )
+    indices = indices[spread(len(indices), args.limit)]
     records = (dataset.read(int(index), _FIELDS) for index in progress(indices, len(indices), "clips"))
     figures = compare(list(embeddings(system, records)))
     print(table(figures))
     if args.out:
         with replacing(args.out) as file:
-            file.write(json.dumps(figures, indent=1).encode())
+            file.write(json.dumps(plain(figures), indent=1, allow_nan=False).encode())
     return 0
 
 
@@ -86,10 +84,8 @@ def embeddings(system: Any, records: Iterator[Record]) -> Iterator[Voice]:
     for record in records:
         mouth = np.asarray(record.mouth)[:_MOST]
         frames = rung(len(mouth), rungs)
-        audio = np.zeros((1, SAMPLES_PER_FRAME * frames), np.float32)
         sound = np.asarray(record.audio)[: SAMPLES_PER_FRAME * len(mouth)]
-        audio[0, : len(sound)] = sound
-        seen, heard = embed(weights, padded_mouths([mouth], 1, frames, audio=audio))
+        seen, heard = embed(weights, padded_mouths([mouth], 1, frames, audio=padded_sounds([sound], 1, frames)))
         yield Voice(record.speaker, np.asarray(seen[0]), np.asarray(heard[0]), np.asarray(record.speaker_embedding))
 
 

@@ -1,11 +1,16 @@
-"""The mel filters and the window of the log-mel recipe: numpy alone, for JAX, PyTorch and the host alike."""
+"""The mel filters, the window and the scale of the log-mel recipe: for JAX, PyTorch and the host alike, without jax."""
 
 import functools
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from v2s_jax.constants import N_FFT, N_MELS, SAMPLE_RATE
+from v2s_jax.constants import LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS, SAMPLE_RATE
+
+# Of a mel's inversion, by `mel_inversion.py` and its module in PyTorch.
+TINY = 1e-8  # what nothing is divided by less than
+UPDATES = 10  # of the magnitudes given, for them to have the mel
 
 
 @functools.cache
@@ -39,3 +44,13 @@ def spreading() -> Float[np.ndarray, "80 321"]:
     """What turns a linear mel into smooth magnitudes: a bin's is the weighted mean of what its filters say."""
     filters = mel_filters()
     return (filters / filters.sum(0) / np.maximum(filters.sum(1, keepdims=True), 1e-9)).T
+
+
+def scale_mel(mel: Float[Any, "*shape"]) -> Float[Any, "*shape"]:
+    """Maps log-mel from [ln 1e-5, 2] to [-1, 1], linearly and without clipping: what decoders see."""
+    return (mel - LOG_FLOOR) * (2 / (LOG_CEILING - LOG_FLOOR)) - 1
+
+
+def unscale_mel(scaled: Float[Any, "*shape"]) -> Float[Any, "*shape"]:
+    """The inverse of `scale_mel`: what vocoders take."""
+    return (scaled + 1) * ((LOG_CEILING - LOG_FLOOR) / 2) + LOG_FLOOR

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT, N_MELS
+from v2s_jax.constants import HOP_LENGTH, N_FFT, N_MELS
 from v2s_jax.features.filters import hann, mel_filters
 from v2s_jax.features.frames import overlapping
 
@@ -68,13 +68,3 @@ def log_mel_jax(wave: Float[jax.Array, "*B n"]) -> Float[jax.Array, "*B m 80"]:
     magnitude = jnp.sqrt(jnp.maximum(power, _POWER_FLOOR))
     mel = jnp.matmul(magnitude, mel_filters(), precision=jax.lax.Precision.HIGHEST)
     return jnp.log(jnp.maximum(mel, 1e-5))
-
-
-def scale_mel(mel: Float[jax.Array | np.ndarray, "*B 80"]) -> Float[jax.Array | np.ndarray, "*B 80"]:
-    """Maps log-mel from [ln 1e-5, 2] to [-1, 1], linearly and without clipping: what decoders see."""
-    return (mel - LOG_FLOOR) * (2 / (LOG_CEILING - LOG_FLOOR)) - 1
-
-
-def unscale_mel(scaled: Float[jax.Array | np.ndarray, "*B 80"]) -> Float[jax.Array | np.ndarray, "*B 80"]:
-    """The inverse of `scale_mel`: what vocoders take."""
-    return (scaled + 1) * ((LOG_CEILING - LOG_FLOOR) / 2) + LOG_FLOOR

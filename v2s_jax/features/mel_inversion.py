@@ -11,13 +11,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from v2s_jax.constants import HOP_LENGTH, N_FFT
-from v2s_jax.features.filters import hann, mel_filters
+from v2s_jax.features.filters import TINY, UPDATES, hann, mel_filters
 from v2s_jax.features.frames import overlapping
 
 _HOPS = N_FFT // HOP_LENGTH  # hops to a window
 _CENTRE = N_FFT // 2 // HOP_LENGTH  # hops from a window's start to its centre
-_TINY = 1e-8
-_UPDATES = 10  # of the magnitudes given, for them to have the mel
 
 
 def stft(wave: Float[Array, "B n"]) -> Complex[Array, "B m 321"]:
@@ -41,7 +39,7 @@ def istft(spectrum: Complex[Array, "B m 321"], valid: Bool[Array, "B m"]) -> Flo
     window = jnp.asarray(hann(), jnp.float32)
     frames = jnp.where(valid[..., None], jnp.fft.irfft(spectrum, N_FFT) * window[None, None], 0)
     weight = _overlap_add(jnp.where(valid[..., None], (window**2)[None, None], 0))
-    wave = _overlap_add(frames) / jnp.maximum(weight, _TINY)
+    wave = _overlap_add(frames) / jnp.maximum(weight, TINY)
     return jnp.where(jnp.repeat(valid, HOP_LENGTH, axis=1), wave, 0)
 
 
@@ -61,7 +59,7 @@ def fit_mel(magnitude: Float[Array, "B m 321"], back: Float[Array, "B m 321"]) -
         back: the mel through the transposed filters, `mel @ mel_filters().T`.
     """
     filters = jnp.asarray(mel_filters())
-    return magnitude * (back / jnp.maximum(magnitude @ filters @ filters.T, _TINY))
+    return magnitude * (back / jnp.maximum(magnitude @ filters @ filters.T, TINY))
 
 
 def invert_mel(
@@ -92,17 +90,17 @@ def invert_mel(
     valid = jnp.arange(count)[None] < lengths[:, None]
     mel = jnp.where(valid[..., None], jnp.exp(log_mel.astype(jnp.float32)), 0)
     back = mel @ mel_filters().T
-    given = jnp.maximum(magnitude.astype(jnp.float32), _TINY)
-    given = jnp.maximum(lax.fori_loop(0, _UPDATES, lambda _, a: fit_mel(a, back), given), _TINY)
+    given = jnp.maximum(magnitude.astype(jnp.float32), TINY)
+    given = jnp.maximum(lax.fori_loop(0, UPDATES, lambda _, a: fit_mel(a, back), given), TINY)
     held = given ** (1 - freedom)
 
     def iterate(_, state):
         spectrum, before = state
         consistent = stft(istft(spectrum, valid))
-        found = jnp.maximum(jnp.abs(consistent), _TINY)
+        found = jnp.maximum(jnp.abs(consistent), TINY)
         ahead = consistent - momentum / (1 + momentum) * before
         fitted = fit_mel(found**freedom * held, back)
-        return fitted * ahead / jnp.maximum(jnp.abs(ahead), _TINY), consistent
+        return fitted * ahead / jnp.maximum(jnp.abs(ahead), TINY), consistent
 
     start = given.astype(jnp.complex64)
     spectrum, _ = lax.fori_loop(0, iterations, iterate, (start, jnp.zeros_like(start)))

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from v2s_jax.features.filters import hann
 from v2s_jax.features.frames import overlapping
 
 _POWER_FLOOR = 1e-8  # magnitudes of at least 1e-4, which is below a 16-bit file's own noise; keeps gradients finite
@@ -24,6 +25,5 @@ def magnitudes(wave: Float[Array, "B n"], size: int, hop: int) -> Float[Array, "
     hops = max(wave.shape[1] // hop, per_frame)
     wave = jnp.pad(wave.astype(jnp.float32), ((0, 0), (0, max(0, size - wave.shape[1]))))[:, : hops * hop]
     frames = overlapping(wave, size, hop)
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
-    spectrum = jnp.fft.rfft(frames * window[None, None])
+    spectrum = jnp.fft.rfft(frames * hann(size).astype(np.float32)[None, None])
     return jnp.sqrt(jnp.maximum(spectrum.real**2 + spectrum.imag**2, _POWER_FLOOR))

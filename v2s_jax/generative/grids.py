@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from v2s_jax.generative.constants import LOG_SNR_BOUND, MARGIN
 from v2s_jax.generative.paths import GaussianPath
 
 Steps = int | Int[Array, ""]
 Grid = Callable[[GaussianPath, Steps, int], Float[Array, "N"]]
-_MOST = 20.0  # a bound of log-SNR for paths that begin without any signal
 
 
 def uniform(path: GaussianPath, steps: Steps, size: int) -> Float[Array, "N"]:
@@ -54,7 +54,7 @@ def shifted(path: GaussianPath, steps: Steps, size: int, shift: float = 3.0) -> 
     return _at(path, 1 - shift * left / (1 + (shift - 1) * left))
 
 
-def log_snr(path: GaussianPath, steps: Steps, size: int, margin: float = 1e-3) -> Float[Array, "N"]:
+def log_snr(path: GaussianPath, steps: Steps, size: int, margin: float = MARGIN) -> Float[Array, "N"]:
     """Equal steps in log-SNR, which DPM-Solver++ is made for, but for the last one.
 
     Args:
@@ -67,7 +67,7 @@ def log_snr(path: GaussianPath, steps: Steps, size: int, margin: float = 1e-3) -
     return _inner(path, steps, size, lambda u: path.time(first + u * (last - first)))
 
 
-def karras(path: GaussianPath, steps: Steps, size: int, rho: float = 7.0, margin: float = 1e-3) -> Float[Array, "N"]:
+def karras(path: GaussianPath, steps: Steps, size: int, rho: float = 7.0, margin: float = MARGIN) -> Float[Array, "N"]:
     """Equal steps in (sigma / alpha)^(1 / rho), but for the last one (Karras et al. 2022, arXiv 2206.00364).
 
     Args:
@@ -102,7 +102,7 @@ def _at(path: GaussianPath, fraction: jax.Array) -> jax.Array:
 
 def _ends(path: GaussianPath, margin: float) -> tuple[jax.Array, jax.Array]:
     near = jnp.array(path.data_time + margin * (path.noise_time - path.data_time))
-    return jnp.maximum(path.log_snr(jnp.array(path.noise_time)), -_MOST), path.log_snr(near)
+    return jnp.maximum(path.log_snr(jnp.array(path.noise_time)), -LOG_SNR_BOUND), path.log_snr(near)
 
 
 def _inner(path: GaussianPath, steps: Steps, size: int, curve: Callable[[jax.Array], jax.Array]) -> jax.Array:

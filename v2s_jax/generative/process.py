@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from v2s_jax.generative import constants
 from v2s_jax.generative.paths import GaussianPath
 
 
@@ -77,8 +78,8 @@ class VPProcess(GaussianPath):
 class VPSDE(VPProcess):
     """beta(t) rises linearly from `beta_min` to `beta_max`; the defaults are the limit of DDPM's 1000 steps."""
 
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+    beta_min: float = constants.VP_LEAST
+    beta_max: float = constants.VP_MOST
 
     def log_alpha_bar(self, t: Float[Array, "*t"]) -> Float[Array, "*t"]:
         """Minus the integral of beta."""
@@ -94,9 +95,9 @@ class VPSDE(VPProcess):
 class LinearBetas(VPProcess):
     """DDPM's table: `steps` betas from `first` to `last`; log alpha_bar is linear between its points."""
 
-    steps: int = 1000
-    first: float = 1e-4
-    last: float = 0.02
+    steps: int = constants.DDPM_STEPS
+    first: float = constants.DDPM_FIRST
+    last: float = constants.DDPM_LAST
 
     @functools.cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
@@ -122,8 +123,8 @@ class Cosine(VPProcess):
     alpha_bar of 2.4e-9. Here the angle stops where alpha_bar is that, so the function stays smooth and invertible.
     """
 
-    offset: float = 0.008
-    smallest: float = 2.4e-9
+    offset: float = constants.COSINE_OFFSET
+    smallest: float = constants.COSINE_END
 
     @functools.cached_property
     def _angles(self) -> tuple[float, float]:

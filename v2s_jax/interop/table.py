@@ -5,7 +5,7 @@ from the part's config to a list of entries.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +86,19 @@ def batch_norm(foreign: str, ours: str) -> list[Entry]:
         *norm(foreign, ours),
         *(Entry(f"{foreign}.{theirs}", f"{ours}.{name}") for theirs, name in statistics),
         Entry(f"{foreign}.num_batches_tracked", ""),
+    ]
+
+
+def below(part: str, table: Sequence[Entry]) -> list[Entry]:
+    """The table of a part of a system that has the same name on both sides."""
+    return [
+        replace(
+            entry,
+            foreign=f"{part}.{entry.foreign}",
+            ours=entry.ours and f"{part}.{entry.ours}",
+            aliases=tuple(f"{part}.{alias}" for alias in entry.aliases),
+        )
+        for entry in table
     ]
 
 

@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from v2s_jax.models import attention, ops
+from v2s_jax.models.constants import LONGEST
 from v2s_jax.models.resnet import masked_batch_norm
 
 
@@ -19,7 +20,7 @@ def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
 def relative_positions(frames: int, width: int) -> Float[np.ndarray, "_ D"]:
     """Sinusoids of the distances T-1 ... -(T-1), sine and cosine interleaved."""
     distance = np.arange(frames - 1, -frames, -1.0)[:, None]
-    angle = distance * np.exp(-np.log(10_000.0) * np.arange(0, width, 2) / width)[None]
+    angle = distance * np.exp(-np.log(LONGEST) * np.arange(0, width, 2) / width)[None]
     return np.stack([np.sin(angle), np.cos(angle)], -1).reshape(2 * frames - 1, width).astype(np.float32)
 
 

@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.models import attention
+from v2s_jax.models.constants import ROTARY_BASE
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.time_embedding import TimeEmbedding
 
-_BASE = 10_000.0  # of the rotations' periods
 SIZES = {
     "base": dict(layers=8, width=512, heads=8, hidden=2048),
     "small": dict(layers=6, width=256, heads=4, hidden=768),
@@ -33,7 +33,7 @@ def default_config(size: str = "base") -> ConfigDict:
 def rotate(x: Float[Array, "B T H d"]) -> Float[Array, "B T H d"]:
     """Turns each pair of channels (i, i + d/2) of the frame t by the angle t * base^(-2i/d)."""
     half = x.shape[-1] // 2
-    angles = jnp.arange(x.shape[1])[:, None] * (_BASE ** (-jnp.arange(half) / half))[None]
+    angles = jnp.arange(x.shape[1])[:, None] * (ROTARY_BASE ** (-jnp.arange(half) / half))[None]
     cos, sin = (f(angles).astype(x.dtype)[None, :, None] for f in (jnp.cos, jnp.sin))
     left, right = x[..., :half], x[..., half:]
     return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], axis=-1)

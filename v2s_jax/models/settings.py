@@ -75,7 +75,7 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
             if isinstance(config.get(other), dict):
                 name = str(config[other].get("name"))[:40]
                 raise V2SError(f"{where}: holds {kind}, {name}, where {KINDS[key]} is expected: one of {names}")
-    if not isinstance(chosen, dict) or chosen.get("name") not in section.classes:
+    if not isinstance(chosen, dict) or not named_in(chosen, section.classes):
         raise V2SError(f"{where}: expected a config whose {key}.name is one of {names}")
     default = _default(section.classes[chosen["name"]])
     _choose_parts(default, chosen, section.parts)
@@ -83,6 +83,11 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
     if problems:
         raise V2SError(f"{where}: not a config of this version's {chosen['name']} {key} ({'; '.join(problems)})")
     return ConfigDict(config | {key: _as_tuples(chosen)})
+
+
+def named_in(config: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether a config's name, which may be anything that JSON has, is one of those."""
+    return isinstance(config.get("name"), str) and config["name"] in known
 
 
 def _default(place: str) -> dict[str, Any]:

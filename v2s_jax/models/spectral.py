@@ -14,8 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH, LOG_FLOOR, N_FFT, N_MELS
-from v2s_jax.features.filters import spreading
-from v2s_jax.features.mel import scale_mel
+from v2s_jax.features.filters import scale_mel, spreading
 from v2s_jax.features.mel_inversion import invert_mel
 from v2s_jax.models import ops, ops1d
 from v2s_jax.models.conformer import layer_norm

@@ -8,14 +8,13 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-_STEPS = 1000.0  # times run from 0 to 1; the sinusoids were made for steps of a process of a thousand
-_LONGEST = 10_000.0  # period, in steps over 2 pi
+from v2s_jax.models.constants import LONGEST, TIME_STEPS
 
 
 def sinusoids(time: Float[Array, "B"], width: int) -> Float[Array, "B D"]:
     """Cosines, then sines, of geometrically spaced frequencies; float32, `width` even."""
-    frequencies = jnp.exp(-math.log(_LONGEST) * jnp.arange(width // 2) / (width // 2))
-    angles = _STEPS * time.astype(jnp.float32)[:, None] * frequencies[None]
+    frequencies = jnp.exp(-math.log(LONGEST) * jnp.arange(width // 2) / (width // 2))
+    angles = TIME_STEPS * time.astype(jnp.float32)[:, None] * frequencies[None]
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 

@@ -5,12 +5,14 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
-from v2s_jax.constants import CROP_SIZE, MOUTH_MEAN, MOUTH_STD
+from v2s_jax.constants import CROP_SIZE, LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_MELS
 from v2s_jax.data.batch import Batch
+from v2s_jax.features.filters import unscale_mel
 
-SILENT = frozenset({"mouth", "face", "speaker_embedding"})  # fields that clips without sound and text may have
+# Fields that clips without sound and text may have.
+SILENT = frozenset({"mouth", "face", "expression", "speaker_embedding", "face_embedding"})
 Metrics = dict[str, jax.Array]
 Rules = list[tuple[str, str | float]]  # regex over whole paths and an action, as `training/rules.py` reads them
 
@@ -28,6 +30,9 @@ class System(Protocol):
         clusters: if it is there, how many kinds of `units` it can tell apart.
         free: if it is there, for a part by its attribute the settings in which it may differ from the one that training
             begins with (see `training/initial.py`).
+        optional: if it is there, fields that `synthesize` reads where they are given, besides its inputs.
+        handed_on: if it is there, what `v2s-jax export` leaves out: of the `system` section the one that is exported,
+            and the names of the parts that only training needs.
         anew: if it is there, a regex of the weights that begin anew where that part has none of their shape.
     """
 
@@ -35,7 +40,10 @@ class System(Protocol):
     kind: Literal["mel", "waveform", "embedding"]
 
     def loss(self, batch: Batch, rngs: nnx.Rngs) -> tuple[jax.Array, Metrics]:
-        """The scalar to minimise and what to log; `rngs` has a `dropout` stream."""
+        """The scalar to minimise and what to log; `rngs` has every stream.
+
+        A system whose rules name players takes a third argument, `player`, the name of the one whose turn it is.
+        """
         ...
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs, sampler: Any = None) -> jax.Array:
@@ -68,3 +76,19 @@ def normalise_mouth(mouth: UInt8[Array, "B T H W"], crop: int) -> Float[Array, "
     edge = (mouth.shape[2] - crop) // 2
     seen = mouth[:, :, edge : edge + crop, edge : edge + crop]
     return (seen.astype(jnp.float32) / 255 - MOUTH_MEAN) / MOUTH_STD
+
+
+def spoken_mel(scaled: Float[Array, "B M 80"], length: Int[Array, "B"]) -> Float[Array, "B M 80"]:
+    """Unscaled log-mel, as vocoders take it: the floor beyond each clip's length, which is in video frames."""
+    mask = frame_mask(MEL_PER_FRAME * length, scaled.shape[1])[..., None]
+    return jnp.where(mask, unscale_mel(scaled), LOG_FLOOR)
+
+
+def stack(mel: Float[Array, "B M 80"]) -> Float[Array, "B T 320"]:
+    """The mel frames of each video frame side by side."""
+    return mel.reshape(len(mel), -1, MEL_PER_FRAME * N_MELS)
+
+
+def unstack(stacked: Float[Array, "B T 320"]) -> Float[Array, "B M 80"]:
+    """The inverse of `stack`."""
+    return stacked.reshape(len(stacked), -1, N_MELS)

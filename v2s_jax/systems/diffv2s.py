@@ -20,22 +20,22 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from v2s_jax.constants import CROP_SIZE, MEL_PER_FRAME, N_MELS, SPEAKER_DIM
+from v2s_jax.constants import CROP_SIZE, SPEAKER_DIM
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.filterbank import stacked_filterbank_jax
-from v2s_jax.features.mel import LOG_FLOOR, log_mel_jax, scale_mel, unscale_mel
+from v2s_jax.features.filters import scale_mel, unscale_mel
+from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.features.mel_to_filterbank import stacked_filterbank_of_mel
-from v2s_jax.generative.guidance import classifier_free
 from v2s_jax.generative.losses import WEIGHTINGS, denoising_loss
-from v2s_jax.generative.noise import frame_noise, row_keys
 from v2s_jax.generative.process import build_process
 from v2s_jax.generative.times import discrete_times, stratified_times
 from v2s_jax.models import avhubert, dit, mel_transformer
 from v2s_jax.models.prompts import Prompts
 from v2s_jax.models.registry import build_denoiser
+from v2s_jax.models.speaker import unit
 from v2s_jax.systems import sampler as samplers
-from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth
-from v2s_jax.systems.info_nce import comparable, info_nce, retrieval
+from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth, spoken_mel, stack, unstack
+from v2s_jax.systems.info_nce import comparable, info_nce, masked_mean, retrieval
 
 SIZES = {"paper": ("large", "paper"), "base": ("base", "base"), "tiny": ("tiny", "small")}  # of encoder and decoder
 
@@ -103,8 +103,16 @@ class DiffV2S(nnx.Module):
         for name, values in known.items():
             if config[name] not in values:
                 raise ValueError(f"system.{name} is {config[name]!r}: expected one of {', '.join(values)}")
+        for name, fits, expected in (
+            ("temperature", config.temperature > 0, "a number above 0"),
+            ("steps", config.steps >= 0, "0, for continuous time, or more"),
+        ):
+            if not fits:
+                raise ValueError(f"system.{name} is {config[name]!r}: expected {expected}")
         samplers.check(config.sampler, self.path)
         self.knobs = samplers.knobs_of(config.sampler)
+        if not config.drop:
+            del self.knobs["classifier_free"]  # the decoder never learned to do without the condition
         self.encoder = avhubert.AVHuBERT(config.encoder, rngs=rngs, dtype=dtype)
         self.prompts = Prompts(width, rngs)
         self.project = nnx.Linear(width, SPEAKER_DIM, rngs=rngs)
@@ -127,8 +135,7 @@ class DiffV2S(nnx.Module):
         return nnx.view(self.encoder, raise_if_not_found=False, deterministic=True)
 
     def _embedding(self, prompt: jax.Array) -> jax.Array:
-        projected = self.project(prompt)
-        return projected * jax.lax.rsqrt(jnp.sum(projected**2, -1, keepdims=True) + 1e-12)
+        return unit(self.project(prompt))
 
     def loss(self, batch: Batch, rngs: nnx.Rngs, player: str) -> tuple[Float[Array, ""], Metrics]:
         """That of the stage: "speaker" or "decoder"."""
@@ -197,9 +204,7 @@ class DiffV2S(nnx.Module):
         length = batch.need("length")
         seen = self.see(batch)
         condition = self.condition(batch, seen)
-        rows, frames, _ = condition.shape
-        mask = frame_mask(length, frames)
-        width = MEL_PER_FRAME * N_MELS
+        mask = frame_mask(length, condition.shape[1])
 
         def energy(data: jax.Array) -> jax.Array:
             """G_spk = 1 - cos(s_v, s_a(x_0)), section 3.3."""
@@ -211,25 +216,18 @@ class DiffV2S(nnx.Module):
             self.path,
             self.config.prediction,
             self._denoiser(condition, mask, sampler),
-            frame_noise(row_keys(rngs.noise(), jnp.zeros(rows, jnp.int32)), (frames, width)),
+            samplers.clip_noise(batch, rngs),
             energy,
             sampler,
         )
-        spoken = jnp.repeat(mask, MEL_PER_FRAME, axis=1)[..., None]
-        return jnp.where(spoken, unscale_mel(unstack(x_0)), LOG_FLOOR)
+        return spoken_mel(unstack(x_0), length)
 
     def _denoiser(self, condition: jax.Array, mask: jax.Array, knobs: samplers.Knobs | None) -> samplers.Denoiser:
-        """The decoder, twice as dear where classifier-free guidance is asked for."""
-        scale = jnp.asarray((self.knobs | dict(knobs or {}))["classifier_free"], jnp.float32)
-
-        def plain(x_t: jax.Array, t: jax.Array) -> jax.Array:
-            return self.decoder(x_t, t, condition, mask)
-
+        """The decoder, with classifier-free guidance if it was trained for that."""
         if not self.config.drop:
-            return plain
-        both = (jnp.stack([jnp.zeros_like(condition), condition]), jnp.stack([mask, mask]))
-        guided = classifier_free(lambda x_t, t, given: self.decoder(x_t, t, *given), both, scale[None])
-        return lambda x_t, t: jax.lax.cond(scale == 1, plain, guided, x_t, t)
+            return lambda x_t, t: self.decoder(x_t, t, condition, mask)
+        scale = jnp.asarray((self.knobs | dict(knobs or {}))["classifier_free"], jnp.float32)
+        return samplers.conditional(self.decoder, condition, mask, scale)
 
     def stages(self) -> dict[str, Rules]:
         """First the prompts and their projection, then the decoder; the encoder stays as it is."""
@@ -237,18 +235,3 @@ class DiffV2S(nnx.Module):
             "speaker": [("(prompts|project)/.*", "train:speaker"), ("(encoder|decoder)/.*", "frozen")],
             "decoder": [("decoder/.*", "train:decoder"), ("(encoder|prompts|project)/.*", "frozen")],
         }
-
-
-def masked_mean(values: Float[Array, "B"], present: Bool[Array, "B"]) -> Float[Array, ""]:
-    """Of the rows that are there."""
-    return jnp.sum(jnp.where(present, values, 0)) / jnp.maximum(present.sum(), 1)
-
-
-def stack(mel: Float[Array, "B M 80"]) -> Float[Array, "B T 320"]:
-    """The mel frames of each video frame side by side."""
-    return mel.reshape(len(mel), -1, MEL_PER_FRAME * N_MELS)
-
-
-def unstack(stacked: Float[Array, "B T 320"]) -> Float[Array, "B M 80"]:
-    """The inverse of `stack`."""
-    return stacked.reshape(len(stacked), -1, N_MELS)

@@ -19,9 +19,7 @@ def info_nce(
         temperature: what similarities are divided by.
     """
     logits = jnp.where(candidates, jnp.matmul(queries, keys.T, precision=jax.lax.Precision.HIGHEST) / temperature, -1e9)
-    each = jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits)
-    counted = jnp.diagonal(candidates)
-    return jnp.sum(jnp.where(counted, each, 0)) / jnp.maximum(counted.sum(), 1)
+    return masked_mean(jax.nn.logsumexp(logits, axis=1) - jnp.diagonal(logits), jnp.diagonal(candidates))
 
 
 def comparable(speaker: Int[Array, "B"], present: Bool[Array, "B"]) -> Bool[Array, "B B"]:
@@ -35,6 +33,10 @@ def retrieval(
 ) -> Float[Array, ""]:
     """Share of present rows whose own key is the nearest of its candidates."""
     similarities = jnp.where(candidates, queries @ keys.T, -jnp.inf)
-    counted = jnp.diagonal(candidates)
-    right = (similarities.argmax(1) == jnp.arange(len(queries))) & counted
-    return right.sum() / jnp.maximum(counted.sum(), 1)
+    right = similarities.argmax(1) == jnp.arange(len(queries))
+    return masked_mean(right.astype(jnp.float32), jnp.diagonal(candidates))
+
+
+def masked_mean(values: Float[Array, "B"], present: Bool[Array, "B"]) -> Float[Array, ""]:
+    """Of the rows that are there."""
+    return jnp.sum(jnp.where(present, values, 0)) / jnp.maximum(present.sum(), 1)

@@ -43,12 +43,18 @@ def save_pretrained(
         V2SError: the folder is not empty or cannot be written, or a weight does not fit `dtype`.
     """
     content = json.loads(config.to_json())
-    for section, name in (("data", "path"), ("train", "init_from")):
-        if content.get(section, {}).get(name):
-            content[section][name] = ",".join(Path(path).name for path in content[section][name].split(","))
-    for entry in content.get("train", {}).get("grafts", ()):
-        entry[0] = Path(entry[0]).name
+    for settings in (content, *content.get("stages", {}).values()):
+        _cut_paths(settings)
     folders.write_folder(folder, content, params, stats, card, dtype)
+
+
+def _cut_paths(settings: dict[str, Any]) -> None:
+    """Leaves the last names of the paths of data and of weights in the settings of an experiment or a stage."""
+    for section, name in (("data", "path"), ("train", "init_from")):
+        if settings.get(section, {}).get(name):
+            settings[section][name] = ",".join(Path(path).name for path in settings[section][name].split(","))
+    for entry in settings.get("train", {}).get("grafts", ()):
+        entry[0] = Path(entry[0]).name
 
 
 def read_pretrained(folder: str | os.PathLike) -> tuple[ConfigDict, System]:

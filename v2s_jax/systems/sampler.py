@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from flax import nnx
+from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
+from v2s_jax.constants import MEL_PER_FRAME, N_MELS
+from v2s_jax.data.batch import Batch
 from v2s_jax.generative import grids
-from v2s_jax.generative.guidance import Energy, estimate_guidance, score_guidance
+from v2s_jax.generative.guidance import Energy, classifier_free, estimate_guidance, score_guidance
+from v2s_jax.generative.noise import frame_noise, row_keys
 from v2s_jax.generative.paths import GaussianPath
 from v2s_jax.generative.sampling import Correct, Denoiser, Guidance, plan, sample
 from v2s_jax.generative.solvers import build
@@ -39,17 +43,29 @@ def default_config() -> ConfigDict:
 
 
 def knobs_of(config: ConfigDict) -> dict[str, float]:
-    """What a call may change, as the section has it."""
-    return {name: float(config[name]) for name in KNOBS}
+    """What a call may change, as the section has it: the scale of guidance only if there is any."""
+    return {name: float(config[name]) for name in KNOBS if name != "guidance" or config.guidance_by != "none"}
 
 
 def check(config: ConfigDict, path: GaussianPath) -> None:
     """Makes sure that the section can be used.
 
     Raises:
-        ValueError: it names something that there is not.
+        ValueError: it names something that there is not, or has a number out of range.
     """
     _solver(config)
+    ranges = {
+        "eta": (0 <= config.eta <= 1, "a share from 0 to 1"),
+        "most": (config.most >= 1, "1 or more"),
+        "evaluations": (config.evaluations >= 1, "1 or more"),
+        "guided": (
+            len(config.guided) == 2 and 0 <= config.guided[0] <= config.guided[1] <= 1,
+            "two times, the lesser first, from 0 to 1",
+        ),
+    }
+    for name, (fits, expected) in ranges.items():
+        if not fits:
+            raise ValueError(f"system.sampler.{name} is {config[name]!r}: expected {expected}")
     for name, known in (("grid", grids.GRIDS), ("guidance_by", {"none", *_guides(path)})):
         if config[name] not in known:
             raise ValueError(f"system.sampler.{name} is {config[name]!r}: expected one of {', '.join(sorted(known))}")
@@ -61,6 +77,40 @@ def _solver(config: ConfigDict) -> Solver:
 
 def _guides(path: GaussianPath) -> dict[str, Callable[[Energy], Correct]]:
     return {"score": lambda energy: score_guidance(energy, path), "estimate": estimate_guidance}
+
+
+def clip_noise(batch: Batch, rngs: nnx.Rngs) -> Callable[[jax.Array | int], jax.Array]:
+    """The source of a stacked mel's noise [B, T, 320], the same for every row: a clip sounds alike in any batch.
+
+    Windows of a clip share it where they overlap.
+    """
+    rows, frames = batch.need("mouth").shape[:2]
+    keys = row_keys(rngs.noise(), jnp.zeros(rows, jnp.int32))
+    start = None if batch.start is None else batch.need("start")
+    return frame_noise(keys, (frames, MEL_PER_FRAME * N_MELS), start)
+
+
+def conditional(
+    decoder: Callable[..., jax.Array],
+    condition: Float[Array, "B T K"],
+    mask: Bool[Array, "B T"],
+    scale: Float[Array, ""],
+) -> Denoiser:
+    """A decoder with classifier-free guidance, which makes it twice as dear unless the scale is 1.
+
+    Args:
+        decoder: of (x_t, t, condition, mask), trained with conditions left out, which is to say 0.
+        condition: of each frame.
+        mask: True where there is a frame.
+        scale: traced.
+    """
+    both = (jnp.stack([jnp.zeros_like(condition), condition]), jnp.stack([mask, mask]))
+    guided = classifier_free(lambda x_t, t, given: decoder(x_t, t, *given), both, scale[None])
+
+    def plain(x_t: jax.Array, t: jax.Array) -> jax.Array:
+        return decoder(x_t, t, condition, mask)
+
+    return lambda x_t, t: jax.lax.cond(scale == 1, plain, guided, x_t, t)
 
 
 def run(

@@ -3,7 +3,6 @@
 import argparse
 import difflib
 import os
-import runpy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict, config_flags
 
 from v2s_jax.errors import V2SError
+from v2s_jax.python_file import first_line, run_file
 
 HELP = "train, resume or fine-tune an experiment"
 
@@ -66,7 +66,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
     Raises:
         V2SError: no such file, it is broken, or an override names an unknown setting or has a bad value.
     """
-    config = run_file(path, "get_config", "configs/")
+    config = run_file(path, "get_config", "config file", "configs/")
     if not isinstance(config, ConfigDict):
         raise V2SError(f"get_config() in {path} must return an ml_collections ConfigDict, not {type(config).__name__}.")
     config.lock()
@@ -82,36 +82,8 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         values(argv)
     except (flags.Error, ValueError, TypeError) as error:
-        raise V2SError(f"A setting does not fit {path}: {_first_line(error)}.") from error
+        raise V2SError(f"A setting does not fit {path}: {first_line(error)}.") from error
     return values.config
-
-
-def run_file(path: str | os.PathLike, function: str, examples: str) -> Any:
-    """What a function of a Python file returns (config_flags' own loader uses an import call that Python removes).
-
-    Args:
-        path: of the file.
-        function: its name; it is called without arguments.
-        examples: a folder with such files, for an error.
-
-    Raises:
-        V2SError: there is no such file or function, or it fails.
-    """
-    if not os.path.isfile(path):
-        raise V2SError(f"The config file {path} does not exist: give an experiment file such as those in {examples}.")
-    try:
-        return runpy.run_path(str(path))[function]()
-    except KeyError as error:
-        raise V2SError(
-            f"The config file {path} has no function {function} (or it failed on the key {error})."
-        ) from error
-    except Exception as error:  # whatever a file of the user's raises is a mistake in that file
-        raise V2SError(f"The config file {path} failed: {type(error).__name__}: {_first_line(error)}.") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error.args[0] if error.args else error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def run(args: argparse.Namespace) -> int:

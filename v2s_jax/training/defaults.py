@@ -46,7 +46,7 @@ def default_config() -> ConfigDict:
             "stages": (),  # several, one after the other, if `stage` is empty; see `stages.py`
             "rules": (),  # replaces the stage's rules
             "init_from": "",  # training workdir, exported system or part whose weights a new run starts from
-            "grafts": (),  # (workdir or exported system, branch there, branch here) whose weights it starts with, too
+            "grafts": (),  # (workdir, exported system or part, branch there, branch here): weights it starts with, too
             "log_every": 20,  # steps
             "save_every": 500,  # steps; every validation saves too
             "keep": 2,  # latest checkpoints kept, beside the best one

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from v2s_jax.errors import V2SError
 from v2s_jax.training.initial import initial_weights
-from v2s_jax.training.paths import Tree, flatten, map_paths
+from v2s_jax.training.paths import below, put_below
 from v2s_jax.training.state import State
 
 
@@ -16,8 +16,8 @@ def graft(state: State, grafts: Sequence[Sequence[str]], shardings: State) -> St
 
     Args:
         state: from `create_state` or `start_from`.
-        grafts: (source, branch there, branch here), a source being a training workdir or an exported system, a branch
-            a path such as `encoder/frontend`.
+        grafts: (source, branch there, branch here), a source being a training workdir or an exported system or part, a
+            branch a path such as `encoder/frontend`, or "" for all that there is.
         shardings: of the state.
 
     Raises:
@@ -27,24 +27,15 @@ def graft(state: State, grafts: Sequence[Sequence[str]], shardings: State) -> St
         if len(entry) != 3:
             raise V2SError(f"train.grafts has {entry!r}: expected (source, branch there, branch here)")
         source, there, here = entry
-        given = [_branch(tree, there) for tree in initial_weights(source)]
-        own = [_branch(state[name], here) for name in ("params", "stats")]
+        given = [below(tree, there) for tree in initial_weights(source)]
+        own = [below(state[name], here) for name in ("params", "stats")]
         _check(given, own, entry)
         for name, branch in zip(("params", "stats", "ema"), (*given, given[0]), strict=True):
-            state = state | {name: _replaced(state[name], here, branch)}
+            # Copies, for the state's buffers are given away one by one.
+            copies = {path: jnp.array(leaf) for path, leaf in branch.items()}
+            state = state | {name: put_below(state[name], here, copies)}
     fresh = {name: state[name] for name in ("params", "stats", "ema")}
     return state | jax.device_put(fresh, {name: shardings[name] for name in fresh})
-
-
-def _branch(tree: Tree, path: str) -> dict[str, jax.Array]:
-    """Leaves below `path`, by what their paths have after it."""
-    return {name.removeprefix(f"{path}/"): leaf for name, leaf in flatten(tree).items() if name.startswith(f"{path}/")}
-
-
-def _replaced(tree: Tree, path: str, branch: dict[str, jax.Array]) -> Tree:
-    full = {f"{path}/{name}": leaf for name, leaf in branch.items()}
-    # Copies, for the state's buffers are given away one by one.
-    return map_paths(lambda name, leaf: jnp.array(full[name], leaf.dtype) if name in full else leaf, tree)
 
 
 def _check(given: list[dict], own: list[dict], entry: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from v2s_jax.models.settings import section_of
 from v2s_jax.systems.base import System
 from v2s_jax.systems.pretrained import read_pretrained
 from v2s_jax.training.checkpoint import FOLDER, differences, read_weights
-from v2s_jax.training.paths import Tree, flatten, map_paths
+from v2s_jax.training.paths import Tree, below, flatten, map_paths, put_below
 from v2s_jax.training.state import State, split_system
 
 
@@ -29,8 +29,8 @@ def initial_weights(source: str) -> tuple[Tree, Tree]:
     if (Path(source) / FOLDER).is_dir():
         _, params, stats = read_weights(source)
         return params, stats
-    _, system = read_pretrained(source)
-    _, params, stats = split_system(cast(nnx.Module, system))
+    *_, module = read_model(source) if section_of(source) == "model" else read_pretrained(source)
+    _, params, stats = split_system(cast(nnx.Module, module))
     return params, stats
 
 
@@ -82,14 +82,12 @@ def _with_part(state: State, section: ConfigDict, system: System, source: str) -
     anew = re.compile(getattr(system, "anew", "(?!)"))
 
     def mixed(own: Tree, given: Tree) -> Tree:
-        weights = {f"{place}/{path}": leaf for path, leaf in flatten(given).items()}
-
-        def choose(path: str, leaf: Any) -> Any:
-            new = weights.get(path)
-            fits = new is not None and new.shape == leaf.shape
-            return leaf if not path.startswith(f"{place}/") or (anew.fullmatch(path) and not fits) else new
-
-        return map_paths(choose, own)
+        here, there = below(own, place), flatten(given)
+        unlike = {name for name, leaf in here.items() if name not in there or there[name].shape != leaf.shape}
+        kept = {name for name in unlike if anew.fullmatch(f"{place}/{name}")}
+        if absent := sorted(here.keys() - there.keys() - kept):
+            raise V2SError(f"train.init_from {source} holds a {config.name} without {absent[0]}: use another one")
+        return put_below(own, place, {name: there[name] for name in here.keys() - kept})
 
     params, stats = (mixed(state[name], tree) for name, tree in zip(("params", "stats"), given, strict=True))
     return params, stats

@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from flax import nnx
 from ml_collections import ConfigDict
 
 from v2s_jax.data.loader import Loader
 from v2s_jax.errors import V2SError
-from v2s_jax.systems.registry import build
 from v2s_jax.training import checkpoint, mesh, validate
-from v2s_jax.training.batches import open_loader
 from v2s_jax.training.ema import evaluation_params
 from v2s_jax.training.feed import Prefetch
 from v2s_jax.training.grafts import graft
 from v2s_jax.training.initial import start_from
 from v2s_jax.training.interrupt import Interrupt
 from v2s_jax.training.overview import overview, totals
-from v2s_jax.training.precision import compute_dtype
-from v2s_jax.training.rules import choose_rules
+from v2s_jax.training.plan import make_plan, make_system
 from v2s_jax.training.stages import stages_of
-from v2s_jax.training.state import State, create_state, make_players
+from v2s_jax.training.state import State, create_state
 from v2s_jax.training.step import compile_eval_steps, compile_train_step, make_eval_steps, make_train_step
 from v2s_jax.training.writers import LateMetrics, Progress, Writers
 
@@ -46,8 +42,11 @@ def train(config: ConfigDict, workdir: str | os.PathLike) -> int:
     """
     runs = list(stages_of(config, Path(workdir)))
     begun = [number for number, (_, folder) in enumerate(runs) if (folder / checkpoint.FOLDER).is_dir()]
+    left = runs[max(begun, default=0) :]  # a stage begins when those before it are complete
+    for own, _ in left[1:]:
+        make_plan(own)  # what is wrong with a later stage is said now, not when those before it have trained
     status = 0
-    for own, folder in runs[max(begun, default=0) :]:  # a stage begins when those before it are complete
+    for own, folder in left:
         status = status or _train(own, folder)
     return status
 
@@ -79,29 +78,17 @@ class Run:
         self.rows = mesh.batch_sharding(self.mesh)
         mesh.check_rows(config.data.batch_size, self.mesh)
 
+        # System and data
+        self.system, self.players, self.training, self.validation = make_plan(config)
+
         # State: shapes first, so that a resumed run makes no weights it throws away
-        dtype = compute_dtype(config.precision)
-
-        def fresh(key: jax.Array) -> Any:
-            return build(config.system, nnx.Rngs(key), dtype)
-
-        key = jax.random.key(config.seed)
-        self.system = nnx.eval_shape(lambda: fresh(key))
-        rules = choose_rules(self.system.stages(), config.train.stage, config.train.rules)
-        self.players = make_players(self.system, rules, config)
-
         def initial(key: jax.Array) -> State:
-            system = fresh(jax.random.fold_in(key, 0))
+            system = make_system(config, jax.random.fold_in(key, 0))
             return create_state(system, self.players, config.ema.decay, jax.random.fold_in(key, 1))
 
+        key = jax.random.key(config.seed)
         shapes = jax.eval_shape(initial, key)
         self.shardings = mesh.state_shardings(shapes, self.players, self.mesh, config.mesh)
-
-        # Data
-        self.training = open_loader(config, "train", self.system)
-        self.validation = None
-        if config.validation.every:
-            self.validation = open_loader(config, config.validation.split, self.system)
 
         # Checkpoint or fresh start
         self.checkpoints = checkpoint.Checkpoints(workdir, config.train.keep, config.train.best_is)

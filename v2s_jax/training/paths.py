@@ -1,6 +1,6 @@
 """Parameter trees by path: every rule (freezing, decay, sharding) names a parameter as `trunk/layers/0/kernel`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import traverse_util
@@ -23,6 +23,19 @@ def merge(tree: Tree, part: Tree) -> Tree:
     """`tree` with the leaves that `part` also has taken from `part`."""
     flat = traverse_util.flatten_dict(tree)
     return traverse_util.unflatten_dict(flat | traverse_util.flatten_dict(part))
+
+
+def below(tree: Tree, place: str) -> dict[str, Any]:
+    """Leaves below a path, by what their own paths have after it; all of them when it is empty."""
+    start = f"{place}/" if place else ""
+    return {path.removeprefix(start): leaf for path, leaf in flatten(tree).items() if path.startswith(start)}
+
+
+def put_below(tree: Tree, place: str, branch: Mapping[str, Any]) -> Tree:
+    """`tree` with the leaves of a branch, named as by `below`, in place of its own."""
+    start = f"{place}/" if place else ""
+    full = {f"{start}{name}": leaf for name, leaf in branch.items()}
+    return map_paths(lambda path, leaf: full.get(path, leaf), tree)
 
 
 def map_paths(function: Callable[[str, Any], Any], tree: Tree) -> Tree:

@@ -11,21 +11,26 @@ from v2s_jax.errors import V2SError
 def stages_of(config: ConfigDict, workdir: Path) -> Iterator[tuple[ConfigDict, Path]]:
     """The config and the workdir of every run that an experiment consists of, in order.
 
-    That is the experiment itself, unless `train.stages` names several stages and `train.stage` not a single one. Then
-    each has the settings of `stages.NAME` on top of the others and begins with the weights of the one before. The last
-    is in the workdir itself, those before in folders of their names inside.
+    That is the experiment itself, unless `train.stages` names several stages. Then each has the settings of
+    `stages.NAME` on top of the others and begins with the weights of the one before. The last is in the workdir itself,
+    those before in folders of their names inside. If `train.stage` names one of them, it is the only run.
 
     Args:
         config: an experiment.
         workdir: of it.
 
     Raises:
-        V2SError: the settings of a stage do not fit.
+        V2SError: the settings of a stage do not fit, or a stage is named twice.
     """
     names = config.train.stages
+    if config.train.stage in names:
+        yield _with_settings(config, config.train.stage), workdir
+        return
     if not names or config.train.stage:
         yield config, workdir
         return
+    if len(set(names)) < len(names):
+        raise V2SError(f"train.stages is {', '.join(names)}: expected every stage once")
     if unknown := sorted(set(config.stages) - set(names)):
         raise V2SError(f"stages.{unknown[0]} has settings, but train.stages names {', '.join(names)} alone")
     before: Path | None = None

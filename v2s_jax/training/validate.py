@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import MEL_PER_FRAME, SAMPLE_RATE, SAMPLES_PER_FRAME
+from v2s_jax.constants import LOG_CEILING, LOG_FLOOR, MEL_PER_FRAME, SAMPLE_RATE, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.griffin_lim import griffin_lim
-from v2s_jax.features.mel import LOG_CEILING, LOG_FLOOR, log_mel
+from v2s_jax.features.mel import log_mel
 from v2s_jax.training.paths import Tree
 from v2s_jax.training.writers import Writers
 

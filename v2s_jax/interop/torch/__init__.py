@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.table import export_weights
-from v2s_jax.models.settings import CONFIG, WEIGHTS, read_json, section_of
+from v2s_jax.models.settings import CONFIG, WEIGHTS, named_in, read_json, section_of
 
 
 class _Twin(NamedTuple):
@@ -37,6 +37,7 @@ _MODULES = {  # by the config's section and the name there
     "system": {
         "svts": _Twin("svts:SVTS", "svts:entries"),
         "diffv2s": _Twin("diffv2s:DiffV2S", "diffv2s:entries"),
+        "faces2voices": _Twin("faces2voices:Faces2Voices", "faces2voices:entries"),
         "hifigan": _Twin("hifigan:HiFiGAN", "hifigan:system_entries"),
         "spectral": _Twin("spectral:SpectralVocoder", "spectral:entries", "generator"),
         "ge2e": _Twin("speaker:SpeakerEncoder", "speaker:entries", "encoder"),
@@ -64,7 +65,7 @@ def load(folder: str | os.PathLike) -> torch.nn.Module:
     section, whole = section_of(folder), read_json(config_path)
     config = whole[section] if section else {}
     names = _MODULES.get(section or "", {})
-    if config.get("name") not in names:
+    if not named_in(config, names):
         known = "; ".join(f"a {key} of name {', '.join(names)}" for key, names in _MODULES.items())
         raise V2SError(f"{config_path}: expected the config of {known}")
     twin = names[config["name"]]

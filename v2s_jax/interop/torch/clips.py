@@ -2,7 +2,8 @@
 
 import torch
 
-from v2s_jax.constants import LOG_CEILING, LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_MELS
+from v2s_jax.constants import LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_MELS
+from v2s_jax.features.filters import unscale_mel
 
 
 def frame_mask(length: torch.Tensor, frames: int) -> torch.Tensor:
@@ -20,5 +21,4 @@ def normalise_mouth(mouth: torch.Tensor, crop: int) -> torch.Tensor:
 def spoken_mel(stacked: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Stacked scaled mel [B, T, 320] to unscaled log-mel [B, 4T, 80], ln 1e-5 where `mask` [B, T] is False."""
     scaled = stacked.float().reshape(len(stacked), -1, N_MELS)
-    mel = (scaled + 1) / 2 * (LOG_CEILING - LOG_FLOOR) + LOG_FLOOR
-    return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], mel, LOG_FLOOR)
+    return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], unscale_mel(scaled), LOG_FLOOR)

@@ -6,11 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from v2s_jax.models.constants import LONGEST
+
 
 def relative_positions(frames: int, width: int, device: torch.device) -> torch.Tensor:
     """Sinusoids of the distances T-1 ... -(T-1), sine and cosine interleaved: float32, [2T-1, width]."""
     distance = torch.arange(frames - 1, -frames, -1, dtype=torch.float64)[:, None]
-    angle = distance * torch.exp(-math.log(10_000.0) * torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angle = distance * torch.exp(-math.log(LONGEST) * torch.arange(0, width, 2, dtype=torch.float64) / width)
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).to(device, torch.float32)
 
 

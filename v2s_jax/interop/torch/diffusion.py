@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from v2s_jax.errors import V2SError
+from v2s_jax.generative import constants
 
 Denoiser = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x_t [B, ...], t [B]) -> prediction [B, ...]
-_MARGIN = 1e-3  # how far from the data, where log-SNR is infinite, the last step begins
 Found = TypeVar("Found")
 
 
@@ -36,8 +36,9 @@ class LinearBetas(Process):
     """DDPM's table of a thousand betas (Ho et al. 2020, arXiv 2006.11239), interpolated."""
 
     def __init__(self) -> None:
-        self.times = np.linspace(0, 1, 1001)
-        self.table = np.concatenate([[0.0], np.cumsum(np.log1p(-np.linspace(1e-4, 0.02, 1000)))])
+        betas = np.linspace(constants.DDPM_FIRST, constants.DDPM_LAST, constants.DDPM_STEPS)
+        self.times = np.linspace(0, 1, constants.DDPM_STEPS + 1)
+        self.table = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
 
     def log_alpha_bar(self, t: np.ndarray) -> np.ndarray:
         """See `Process`."""
@@ -51,7 +52,7 @@ class LinearBetas(Process):
 class VPSDE(Process):
     """What that table discretises (Song et al. 2021, arXiv 2011.13456): beta rises from 0.1 to 20."""
 
-    least, rise = 0.1, 19.9
+    least, rise = constants.VP_LEAST, constants.VP_MOST - constants.VP_LEAST
 
     def log_alpha_bar(self, t: np.ndarray) -> np.ndarray:
         """See `Process`."""
@@ -67,8 +68,8 @@ class Cosine(Process):
     """alpha is a cosine (Nichol and Dhariwal 2021, arXiv 2102.09672), ending where their clipped steps end."""
 
     def __init__(self) -> None:
-        self.first = 0.008 / 1.008 * math.pi / 2
-        self.sweep = math.acos(math.sqrt(2.4e-9) * math.cos(self.first)) - self.first
+        self.first = constants.COSINE_OFFSET / (1 + constants.COSINE_OFFSET) * math.pi / 2
+        self.sweep = math.acos(math.sqrt(constants.COSINE_END) * math.cos(self.first)) - self.first
 
     def log_alpha_bar(self, t: np.ndarray) -> np.ndarray:
         """See `Process`."""
@@ -113,8 +114,8 @@ def uniform(process: Process, steps: int) -> np.ndarray:
 
 def log_snr(process: Process, steps: int) -> np.ndarray:
     """Equal steps in log-SNR, but for the last one."""
-    first, last = (2 * level.half_log_snr for level in levels(process, np.array([1.0, _MARGIN])))
-    inner = process.time(np.linspace(max(first, -20.0), last, steps)[1:])
+    first, last = (2 * level.half_log_snr for level in levels(process, np.array([1.0, constants.MARGIN])))
+    inner = process.time(np.linspace(max(first, -constants.LOG_SNR_BOUND), last, steps)[1:])
     return np.concatenate([[1.0], inner, [0.0]])
 
 

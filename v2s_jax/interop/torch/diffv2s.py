@@ -1,7 +1,7 @@
 """DiffV2S in PyTorch (Choi et al. 2023, arXiv 2308.07787): what `systems/diffv2s.py` synthesizes.
 
-Guidance by gradients (`sampler.guidance`) is left out: what is sampled here is what the system samples with a guidance
-of 0. Classifier-free guidance is there.
+Guidance by gradients (`sampler.guidance`) is left out: a model whose config has some is only sampled without, by
+`guidance=0.0`. Classifier-free guidance is there.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,8 @@ from v2s_jax.errors import V2SError
 from v2s_jax.interop.torch.avhubert import AVHuBERT
 from v2s_jax.interop.torch.clips import frame_mask, normalise_mouth, spoken_mel
 from v2s_jax.interop.torch.denoisers import DENOISERS
-from v2s_jax.interop.torch.diffusion import GRIDS, KINDS, PROCESSES, SOLVERS, Denoiser, known, sample
+from v2s_jax.interop.torch.diffusion import GRIDS, KINDS, PROCESSES, SOLVERS, known, sample
+from v2s_jax.interop.torch.guidance import guided
 from v2s_jax.interop.torch.transformer import run_layers
 
 
@@ -49,6 +50,7 @@ class DiffV2S(nn.Module):
         solver: str | None = None,
         grid: str | None = None,
         classifier_free: float | None = None,
+        guidance: float | None = None,
     ) -> torch.Tensor:
         """Log-mel in float32, unscaled, as a vocoder takes it. What is None is as the config's `sampler` has it.
 
@@ -60,14 +62,20 @@ class DiffV2S(nn.Module):
             solver: "ddim" (eta 0) or "dpm_solver++".
             grid: of times, "uniform" or "log_snr".
             classifier_free: scale, 1 for none; of no effect where the condition was never left out in training.
+            guidance: by the gradient of the speaker's energy: there is none here, and 0 says so.
 
         Returns:
             [B, 4T, 80], ln 1e-5 beyond each clip's length.
 
         Raises:
-            V2SError: there is no such solver, grid or kind of prediction here.
+            V2SError: there is no such solver, grid, kind of prediction or guidance here.
         """
         sampler = self.config["sampler"]
+        asked = (sampler["guidance"] if sampler["guidance_by"] != "none" else 0) if guidance is None else guidance
+        if asked:
+            raise V2SError(
+                f"sampler.guidance is {asked}: the PyTorch module has no guidance by gradients; ask for guidance=0.0"
+            )
         if solver is None and sampler["solver"] == "ddim" and sampler["eta"]:
             raise V2SError(
                 f"solver 'ddim' draws noise here (eta is {sampler['eta']}): ask for solver='ddim' to have none"
@@ -78,7 +86,9 @@ class DiffV2S(nn.Module):
         times = known(GRIDS, "grid", grid or sampler["grid"])(self.process, steps)
         mask = frame_mask(length, mouth.shape[1])
         scale = sampler["classifier_free"] if classifier_free is None else classifier_free
-        denoiser = self._denoiser(self.condition(*self.see(mouth, length)), mask, scale)
+        denoiser = guided(
+            self.decoder, self.condition(*self.see(mouth, length)), mask, scale if self.config["drop"] else 1.0
+        )
         x_0 = sample(denoiser, noise, self.process, estimate, step, times)
         return spoken_mel(x_0, mask)
 
@@ -105,26 +115,3 @@ class DiffV2S(nn.Module):
     def condition(self, frames: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
         """What the decoder is given: the features and, at every frame, the speaker, [B, T, D + 256]."""
         return torch.cat([frames, (self.voice * speaker)[:, None].expand(-1, frames.shape[1], -1)], -1)
-
-    def denoise(self, x_t: torch.Tensor, t: torch.Tensor, condition: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """The decoder's prediction, of the kind that the config says.
-
-        Args:
-            x_t: noisy stacked mel, scaled to [-1, 1] but for the noise, [B, T, 320].
-            t: times in [0, 1], [B].
-            condition: see `condition`.
-            mask: True where there is a frame, [B, T].
-        """
-        return self.decoder(x_t, t, condition, mask)
-
-    def _denoiser(self, condition: torch.Tensor, mask: torch.Tensor, scale: float) -> Denoiser:
-        """The decoder, or where classifier-free guidance is asked for what it leads to."""
-        if not self.config["drop"] or scale == 1:
-            return lambda x_t, t: self.denoise(x_t, t, condition, mask)
-        both, masks = torch.cat([torch.zeros_like(condition), condition]), mask.repeat(2, 1)
-
-        def guided(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-            free, given = self.denoise(x_t.repeat(2, 1, 1), t.repeat(2), both, masks).chunk(2)
-            return free + scale * (given - free)
-
-        return guided

@@ -11,10 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_FFT
-from v2s_jax.features.filters import mel_filters, spreading
-
-_TINY, _UPDATES = 1e-8, 10
+from v2s_jax.constants import HOP_LENGTH, N_FFT
+from v2s_jax.features.filters import TINY, UPDATES, hann, mel_filters, scale_mel, spreading
 
 
 class Block(nn.Module):
@@ -53,7 +51,7 @@ class SpectralVocoder(nn.Module):
         self.head = nn.Linear(width, N_FFT // 2 + 1)
         self.register_buffer("filters", torch.from_numpy(mel_filters()), persistent=False)
         self.register_buffer("spreading", torch.from_numpy(np.ascontiguousarray(spreading())), persistent=False)
-        self.register_buffer("window", torch.hann_window(N_FFT), persistent=False)
+        self.register_buffer("window", torch.from_numpy(hann().astype(np.float32)), persistent=False)
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
         """[B, 80, M] to [B, 1, 160 M]."""
@@ -61,7 +59,7 @@ class SpectralVocoder(nn.Module):
 
     def log_magnitude(self, log_mel: torch.Tensor) -> torch.Tensor:
         """[B, 80, M] to the logarithm of magnitudes [B, M, 321]."""
-        x = self.embed((log_mel - LOG_FLOOR) * (2 / (LOG_CEILING - LOG_FLOOR)) - 1).transpose(1, 2)
+        x = self.embed(scale_mel(log_mel)).transpose(1, 2)
         for block in self.blocks:
             x = block(x)
         smooth = log_mel.transpose(1, 2).exp() @ self.spreading
@@ -69,20 +67,20 @@ class SpectralVocoder(nn.Module):
 
     def _invert(self, mel: torch.Tensor, magnitude: torch.Tensor) -> torch.Tensor:
         back = mel @ self.filters.T
-        given = magnitude.clamp_min(_TINY)
-        for _ in range(_UPDATES):
+        given = magnitude.clamp_min(TINY)
+        for _ in range(UPDATES):
             given = self._fit(given, back)
-        given = given.clamp_min(_TINY)
+        given = given.clamp_min(TINY)
         spectrum, before = given.to(torch.complex64), torch.zeros_like(given, dtype=torch.complex64)
         for _ in range(self.iterations):
             consistent = self._stft(self._istft(spectrum))
             ahead = consistent - self.momentum / (1 + self.momentum) * before
-            mixed = consistent.abs().clamp_min(_TINY) ** self.freedom * given ** (1 - self.freedom)
-            spectrum, before = self._fit(mixed, back) * ahead / ahead.abs().clamp_min(_TINY), consistent
+            mixed = consistent.abs().clamp_min(TINY) ** self.freedom * given ** (1 - self.freedom)
+            spectrum, before = self._fit(mixed, back) * ahead / ahead.abs().clamp_min(TINY), consistent
         return self._istft(spectrum)
 
     def _fit(self, magnitude: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
-        return magnitude * back / (magnitude @ self.filters @ self.filters.T).clamp_min(_TINY)
+        return magnitude * back / (magnitude @ self.filters @ self.filters.T).clamp_min(TINY)
 
     def _stft(self, wave: torch.Tensor) -> torch.Tensor:
         padded = F.pad(wave, (N_FFT // 2, N_FFT // 2 - HOP_LENGTH))
@@ -91,7 +89,7 @@ class SpectralVocoder(nn.Module):
     def _istft(self, spectrum: torch.Tensor) -> torch.Tensor:
         frames = torch.fft.irfft(spectrum, N_FFT) * self.window
         weight = _overlap_add(self.window.square().expand_as(frames))
-        return _overlap_add(frames) / weight.clamp_min(_TINY)
+        return _overlap_add(frames) / weight.clamp_min(TINY)
 
 
 def _overlap_add(frames: torch.Tensor) -> torch.Tensor:
