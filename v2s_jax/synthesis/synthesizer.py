@@ -126,7 +126,7 @@ class Synthesizer:
         """The same model speaking all clips in another voice, for systems whose timbre can be told apart.
 
         Args:
-            path: a recording of the voice, or a video (or picture) of a face that suggests one.
+            path: a recording of the voice, or a video of a face that suggests one.
 
         Raises:
             V2SError: the model takes no such voice, or the file cannot be used.
