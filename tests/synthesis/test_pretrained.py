@@ -2,14 +2,26 @@ import shutil
 
 import pytest
 
+import v2s_jax.interop.torch
 from v2s_jax.errors import V2SError
+from v2s_jax.interop.card import parameters
 from v2s_jax.synthesis import pretrained
+from v2s_jax.synthesis.export_command import find
 from v2s_jax.synthesis.pretrained import load_pretrained, locate
 
 
 def test_exported_folder(model):
     config, system = load_pretrained(model)
     assert config.system.width == 16 and system.kind == "mel"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in pretrained.assets().glob("*/model.safetensors")))
+def test_what_ships_loads_here_and_in_pytorch_and_has_a_card(name):
+    found = find(name)
+    twin = v2s_jax.interop.torch.load(locate(name))
+    assert 100_000 < sum(value.numel() for value in twin.parameters()) <= parameters(found.module) * 1.01
+    card = found.card.lower()
+    assert card.startswith(f"# {name}\n") and "licence" in card and "v2s-jax train" in card
 
 
 def test_shipped_names_win_over_folders(model, tmp_path, monkeypatch):
