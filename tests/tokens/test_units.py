@@ -16,7 +16,7 @@ from v2s_jax.models.folder import save_model
 from v2s_jax.tokens import units
 from v2s_jax.tokens.hubert_features import HubertFeatures
 
-VOICES = ("--speaker-encoder", "voices-ge2e")  # which the fixture has as well
+WHO = ("--speaker-encoder", "voices-ge2e", "--face-encoder", "dlib")  # which the fixture has as well
 
 
 def run(data, out, *options):
@@ -54,7 +54,7 @@ def test_units_of_mfccs_with_a_codebook_fitted_on_the_data(talker_tokens):
 
 def test_the_same_again_is_left_alone(talker_data, talker_tokens, capsys, monkeypatch):
     monkeypatch.setattr(kmeans, "fit", None)  # not to be called
-    assert run(talker_data, talker_tokens, "--units", "mfcc", "--clusters", 7, "--seed", 3, *VOICES) == 0
+    assert run(talker_data, talker_tokens, "--units", "mfcc", "--clusters", 7, "--seed", 3, *WHO) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert run(talker_data, talker_tokens, "--units", "mfcc", "--clusters", 8) == 1
     assert "already a finished data set, without these units" in capsys.readouterr().err
@@ -64,7 +64,7 @@ def test_a_given_codebook_is_used_and_kept(talker_data, talker_tokens, tmp_path,
     monkeypatch.setattr(kmeans, "fit", None)
     shutil.copy(talker_tokens / "codebook.safetensors", tmp_path / "mine.safetensors")
     out = tmp_path / "data"
-    assert run(talker_data, out, "--units", "mfcc", "--codebook", tmp_path / "mine.safetensors", *VOICES) == 0
+    assert run(talker_data, out, "--units", "mfcc", "--codebook", tmp_path / "mine.safetensors", *WHO) == 0
     assert read_metadata(out).splits["train"].fingerprint == read_metadata(talker_tokens).splits["train"].fingerprint
     assert (out / "codebook.safetensors").read_bytes() == (tmp_path / "mine.safetensors").read_bytes()
 
