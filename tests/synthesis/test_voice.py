@@ -7,13 +7,16 @@ from ml_collections import ConfigDict
 
 from tests.small_faces2voices import small_config
 from tests.small_vocoder import filled
+from v2s_jax import cli
 from v2s_jax.errors import V2SError
 from v2s_jax.media.audio import read_wav, write_wav
 from v2s_jax.media.clip import load_clip
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.synthesis.pretrained import load_pretrained
 from v2s_jax.synthesis.speaker_encoder import DEFAULT_ENCODER, UtteranceEncoder
 from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.systems import svts
+from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
 
 
@@ -69,3 +72,23 @@ def test_a_model_without_a_choice_of_voice_says_so(talker_clip, tmp_path):
         plain.in_voice_of(tmp_path / "voice.wav")
     with pytest.raises(V2SError, match="the svts model takes no other face than the clip's own"):
         plain.in_voice_of(talker_clip)
+
+
+def test_the_command_asks_for_the_voice(model, talker_clip, tmp_path, capsys):
+    write_wav(tmp_path / "voice.wav", read_wav(talker_clip))
+    options = ["--model", str(model), "--voice", str(tmp_path / "voice.wav"), "--out", str(tmp_path / "spoken")]
+    assert cli.main(["synthesize", str(talker_clip), *options]) == 1
+    assert "the svts model takes no other voice than the clip's own" in capsys.readouterr().err
+
+
+def test_a_taught_decoder_leaves_without_its_teacher(tmp_path):
+    section = small_config(reflow=2)
+    _, *states = nnx.split(filled(lambda: build(section, nnx.Rngs(0))), nnx.Param, ...)
+    params, stats = map(nnx.to_pure_dict, states)
+    save_pretrained(tmp_path / "taught", ConfigDict({"system": section}), params, stats, "# taught\n")
+    assert "teacher" in params
+    command = ["export", "--model", str(tmp_path / "taught"), "--out", str(tmp_path / "alone")]
+    assert cli.main(command) == 0
+    config, system = load_pretrained(tmp_path / "alone")
+    assert config.system.reflow == 0 and not hasattr(system, "teacher")
+    np.testing.assert_array_equal(system.decoder.join.kernel[...], params["decoder"]["join"]["kernel"])

@@ -71,9 +71,7 @@ def default_config(size: str = "large", decoder: str = "dit", clusters: int = 10
             smoothing=0.1,  # of the units' labels
             ctc_weight=0.0,  # of spelling the text, beside the units
             weights=ConfigDict({part: 1.0 for part in PARTS}),  # of the losses where parts train together
-            teach=ConfigDict(
-                {"units": 0.5, "speaker": 0.5, "prosody": 0.5}
-            ),  # share of rows told the truth in training
+            teach=ConfigDict({"units": 0.5, "speaker": 0.5, "prosody": 0.5}),  # share of rows told the truth
             drop=ConfigDict({"content": 0.1, "speaker": 0.1, "prosody": 0.1}),  # each on its own
             sigma_min=1e-4,
             prediction="velocity",  # or x_1
