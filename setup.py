@@ -89,6 +89,8 @@ setup(
             "grid = data_pipelines.grid.corpus:corpus",
             "lrs2 = data_pipelines.lrs2.corpus:corpus",
             "lrs3 = data_pipelines.lrs3.corpus:corpus",
+            "lrw = data_pipelines.lrw.corpus:corpus",
+            "tcd_timit = data_pipelines.tcd_timit.corpus:corpus",
             "folder = data_pipelines.folder.corpus:corpus",
             "talker = data_pipelines.talker.corpus:corpus",
             "voices = data_pipelines.voices.corpus:corpus",
