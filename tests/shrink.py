@@ -24,6 +24,8 @@ SMALL = {
     **{"expression": (2, 2, 2, 2), "face": 128},
     "decoder": {"layers": 1, "width": 8, "heads": 2, "hidden": 8, "conv_pos": 4, "conv_pos_groups": 2},
     "sampler": {"evaluations": 2, "guidance_by": "none"},  # whose program takes long to compile
+    "audio_encoder": {"width": 8, "blocks": 1},
+    "v2a": {"resnet": (2, 2, 2, 2), "blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
     "encoder": {
         **{"layers": 1, "hidden": 8, "dim": 8},
         **{"resnet": (2, 2, 2, 2), "width": 8, "heads": 2, "conv_pos": 4, "conv_pos_groups": 2, "final_dim": 8},

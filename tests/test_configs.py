@@ -4,14 +4,19 @@ import json
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from flax import nnx
 
 from tests.shrink import shrink
+from v2s_jax.data.tokens import Tagger, add_tokens
+from v2s_jax.errors import V2SError
+from v2s_jax.features.mel import log_mel
 from v2s_jax.systems.registry import build
 from v2s_jax.training.command import load_config
 from v2s_jax.training.loop import train
 
+DRAFTED = ("both", "both,pretrained", "dropout")
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
 
 
@@ -26,6 +31,34 @@ def test_every_config_builds_its_system(path):
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(system, nnx.Param))) > 100_000
 
 
+@pytest.mark.parametrize("variant", ["audio", "video", "both", "both,pretrained", "dropout", "spoiled"])
+def test_every_variant_of_an_av2a_builds(variant):
+    path = CONFIGS[0].parent / "av2a_grid.py"
+    config = load_config(f"{path}:{variant}")
+    assert config.data.path.endswith("_drafts") == (variant in DRAFTED)
+    parts = {here for _, _, here in config.train.grafts}
+    small = shrink(config, path).system
+    system = nnx.eval_shape(lambda: build(small, nnx.Rngs(0)))
+    assert ("draft" in system.fields) == (variant in DRAFTED)
+    assert ("base" in parts) == hasattr(system, "base") == variant.startswith("both")
+    assert all(hasattr(system, part) for part in parts)
+
+
+def test_a_variant_that_there_is_not_is_refused():
+    with pytest.raises(V2SError, match="ValueError: there is no procedure 'all': expected one of audio, video"):
+        load_config(f"{CONFIGS[0].parent / 'av2a_talker.py'}:all")
+    with pytest.raises(V2SError, match="'both,trained' is no variant"):
+        load_config(f"{CONFIGS[0].parent / 'av2a_lrw.py'}:both,trained")
+
+
+@pytest.fixture(scope="module")
+def talker_drafts(talker_tokens, tmp_path_factory) -> Path:
+    """`talker_tokens` with drafts that nobody could better: the true mels."""
+    out = tmp_path_factory.mktemp("drafts") / "talker"
+    add_tokens(talker_tokens, out, [Tagger("draft", {}, lambda record: log_mel(record.audio).astype(np.float16))])
+    return out
+
+
 def different() -> list[Path]:
     """One config of those that are the same once they are shrunk, as of two corpora."""
     return sorted({shrink(load_config(path), Path("data")).to_json(): path for path in reversed(CONFIGS)}.values())
@@ -33,8 +66,8 @@ def different() -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", different(), ids=lambda path: path.stem)
-def test_every_config_trains_two_steps(path, talker_tokens, tmp_path):
-    config = shrink(load_config(path), talker_tokens)
+def test_every_config_trains_two_steps(path, talker_drafts, tmp_path):
+    config = shrink(load_config(path), talker_drafts)
     assert train(config, tmp_path) == 0
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {entry["step"] for entry in entries if any(name.startswith("loss") for name in entry)} == {1, 2}

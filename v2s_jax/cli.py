@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "v2s_jax.synthesis.demo",
     "prepare": "v2s_jax.data.command",
     "prepare tokens": "v2s_jax.tokens.command",
+    "prepare drafts": "v2s_jax.tokens.drafts",
     "train": "v2s_jax.training.command",
     "synthesize": "v2s_jax.synthesis.command",
     "evaluate": "v2s_jax.evaluation.command",

@@ -7,14 +7,15 @@ from typing import Any
 from v2s_jax.errors import V2SError
 
 
-def run_file(path: str | os.PathLike, function: str, kind: str, examples: str) -> Any:
+def run_file(path: str | os.PathLike, function: str, kind: str, examples: str, *words: str) -> Any:
     """What a function of a Python file returns (config_flags' own loader uses an import call that Python removes).
 
     Args:
         path: of the file.
-        function: its name; it is called without arguments.
+        function: its name.
         kind: what such a file is called, such as "config file".
         examples: a folder with some, for an error.
+        *words: that the function is called with.
 
     Raises:
         V2SError: there is no such file or function, or it fails.
@@ -22,7 +23,7 @@ def run_file(path: str | os.PathLike, function: str, kind: str, examples: str) -
     if not os.path.isfile(path):
         raise V2SError(f"The {kind} {path} does not exist: give one such as those in {examples}.")
     try:
-        return runpy.run_path(str(path))[function]()
+        return runpy.run_path(str(path))[function](*words)
     except KeyError as error:
         raise V2SError(f"The {kind} {path} has no function {function} (or it failed on the key {error}).") from error
     except Exception as error:  # whatever a file of the user's raises is a mistake in that file

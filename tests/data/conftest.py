@@ -56,6 +56,7 @@ def make_record(number: int, n_frames: int, split: str = "train", silent: bool =
         energy=None if silent else rng.normal(size=4 * n_frames).astype(np.float32),
         expression=None if silent else smooth_frames(rng, n_frames, 48),
         face_embedding=None if silent else rng.normal(size=5).astype(np.float32),
+        draft=None if silent else rng.uniform(-11, 2, (4 * n_frames, 80)).astype(np.float16),
     )
 
 

@@ -35,6 +35,13 @@ def test_window_of_frames_is_a_slice_of_the_whole(data):
     np.testing.assert_array_equal(codecs.decode_frames(BLOBS, start, stop), WHOLE[start:stop])
 
 
+def test_mels_are_kept_to_sixteen_bits():
+    mel = np.random.default_rng(0).uniform(-11.5, 2, (24, 80)).astype(np.float32)
+    blobs = codecs.encode_mel(mel)
+    np.testing.assert_array_equal(codecs.decode_mel(blobs, 0, 6), mel.astype(np.float16))
+    np.testing.assert_array_equal(codecs.decode_mel(blobs, 2, 5), mel[8:20].astype(np.float16))
+
+
 def test_a_window_decodes_only_the_mosaics_it_touches():
     blobs = codecs.encode_frames(faded(600))
     blobs[0] = blobs[2] = b"not a picture"

@@ -12,7 +12,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.features.text import characters
 
 CONFIG = LoaderConfig(batch_size=4, buckets=(32, 80), prefetch=2)
-FIELDS = frozenset({"mouth", "audio", "face", "expression", "face_embedding", "pitch", "energy"})
+FIELDS = frozenset({"mouth", "audio", "face", "expression", "face_embedding", "pitch", "energy", "draft"})
 
 
 def take(loader: Loader, count: int, start: int = 0, **host) -> list[Batch]:
@@ -40,6 +40,7 @@ def test_shapes_dtypes_and_fields(dataset_dir):
         "face_embedding": ((4, 5), np.float32),
         "pitch": ((4, bucket * 4), np.float32),
         "energy": ((4, bucket * 4), np.float32),
+        "draft": ((4, bucket * 4, 80), np.float16),
     }
     for field in dataclasses.fields(Batch):
         value = getattr(batch, field.name)
@@ -149,6 +150,7 @@ def test_long_clips_give_random_windows_with_sound_and_picture_together(dataset_
         start = int(np.flatnonzero((windows == batch.pitch[0]).all(1))[0])
         starts.add((record.id, start))
         np.testing.assert_allclose(batch.audio[0], record.audio[640 * start : 640 * (start + 20)], atol=1 / 32768)
+        np.testing.assert_array_equal(batch.draft[0], record.draft[4 * start : 4 * (start + 20)])
         frames = record.mouth[start : start + 20, 4:92, 4:92].astype(int)
         assert np.abs(batch.mouth[0].astype(int) - frames).max() <= 12
     assert len(starts) > 15

@@ -87,6 +87,20 @@ def test_interrupted_it_goes_on_and_gives_the_same(dataset_dir, tagged, tmp_path
     assert not (tmp_path / "data" / STAGING).exists()
 
 
+def test_records_can_be_computed_together(dataset_dir, tagged, tmp_path):
+    sizes = []
+
+    def together(records):
+        sizes.append([record.n_frames for record in records])
+        return [SPEAKER.compute(record) for record in records]
+
+    taggers = [Tagger(SPEAKER.field, SPEAKER.about, SPEAKER.compute, together=together), UNITS]
+    add_tokens(dataset_dir, tmp_path / "data", taggers, at_once=4)
+    assert sorted(map(len, sizes)) == [3, 3, 4, 4]  # of 12, one of which has no sound, and of 3
+    assert all(size == sorted(size) for size in sizes)
+    assert read_metadata(tmp_path / "data").splits == read_metadata(tagged[0]).splits
+
+
 def test_what_is_finished_is_left_alone(dataset_dir, tagged):
     def nothing(record):
         raise AssertionError("not to be computed again")

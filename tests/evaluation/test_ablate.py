@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import small_diffv2s, small_faces2voices
+from tests import small_av2a, small_diffv2s, small_faces2voices
 from tests.small_model import save_small
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.evaluation import ablate
@@ -45,6 +45,14 @@ def faces2voices(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablate") / "faces2voices"
     sections = {"system": small_faces2voices.small_config(), "synthesis": {"vocoder": "griffin_lim"}}
     small_diffv2s.save_small(folder, **sections)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def av2a(tmp_path_factory):
+    """The folder of one that refines."""
+    folder = tmp_path_factory.mktemp("ablate") / "av2a"
+    small_diffv2s.save_small(folder, system=small_av2a.small_config(), synthesis={"vocoder": "griffin_lim"})
     return folder
 
 
@@ -230,8 +238,9 @@ def test_files_data_and_options_that_are_not_there(run, svts, tmp_path):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_every_example_lists_variants(path, diffv2s, faces2voices):
-    variants = load_variants(path, str(faces2voices if path.stem.startswith("faces2voices") else diffv2s))
+def test_every_example_lists_variants(path, diffv2s, faces2voices, av2a):
+    own = {"faces2voices": faces2voices, "av2a": av2a}.get(path.stem.partition("_")[0], diffv2s)
+    variants = load_variants(path, str(own))
     assert len(variants) >= 3
     distinct = {json.dumps(variant.system): variant for variant in variants}
     assert len(ablate.prepare(list(distinct.values()))) == len(distinct)

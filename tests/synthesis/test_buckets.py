@@ -8,6 +8,7 @@ from v2s_jax.synthesis.buckets import (
     ladder,
     padded_faces,
     padded_frames,
+    padded_mels,
     padded_mouths,
     padded_sounds,
     padded_vectors,
@@ -48,6 +49,12 @@ def test_padded_sounds():
     assert padded.shape == (3, 1280) and padded.dtype == np.float32
     np.testing.assert_array_equal(np.count_nonzero(padded, axis=1), [639, 1280, 0])
     assert padded[0, :639].all() and padded[1].all()
+
+
+def test_padded_mels():
+    padded = padded_mels([np.full((n, 80), -3, np.float16) for n in (5, 8)], 3, 2)
+    assert padded.shape == (3, 8, 80) and padded.dtype == np.float32
+    assert (padded.min(-1) == [[-3] * 5 + [0] * 3, [-3] * 8, [0] * 8]).all()
 
 
 def test_padded_frames():

@@ -13,6 +13,7 @@ from tests.small_onnx import expected as expected_embedding
 from tests.small_onnx import save_onnx
 from v2s_jax.data.schema import Record
 from v2s_jax.errors import BadClip, V2SError
+from v2s_jax.features.mel import log_mel
 from v2s_jax.generative.noise import frame_noise, row_keys
 from v2s_jax.synthesis.buckets import padded_mouths
 from v2s_jax.synthesis.speech import real_time_factor
@@ -267,6 +268,35 @@ def test_records(make_clip):
     np.testing.assert_array_equal(synth.synthesize_record(record).waveform, synth(clip).waveform)
     with pytest.raises(V2SError, match="s1/a: .*without its mouth crops"):
         synth.synthesize_record(Record(id="s1/a", n_frames=30))
+
+
+def test_mels_of_records_are_the_networks_own(make_clip):
+    records = [Record(str(frames), frames, mouth=make_clip(frames, frames).mouth) for frames in (30, 100)]
+    for kind in ("mel", "waveform"):
+        synth = echo(contrast=2.0, output=kind)
+        for record, mel in zip(records, synth.mels(records), strict=True):
+            expected = echo(output=kind).synthesize_record(record)  # without the contrast
+            heard = expected.log_mel if kind == "mel" else log_mel(expected.waveform)
+            assert mel.shape == (4 * record.n_frames, 80)
+            np.testing.assert_allclose(mel, heard, atol=1e-4)
+
+
+class Refining(Echo):
+    """Gives the draft back, a little louder."""
+
+    inputs = frozenset({"mouth", "draft"})
+
+    def synthesize(self, batch, rngs, sampler=None):
+        return batch.draft.astype(jnp.float32) + 1
+
+
+def test_drafts_of_records_are_given_to_models_that_refine(make_clip):
+    draft = np.random.default_rng(0).uniform(-9, 0, (400, 80)).astype(np.float16)
+    record = Record("r", 100, mouth=make_clip(100).mouth, draft=draft)
+    synth = echo(kind=Refining, fields=("mouth", "draft"))
+    np.testing.assert_allclose(synth.synthesize_record(record).log_mel, draft.astype(np.float32) + 1, atol=1e-4)
+    with pytest.raises(BadClip, match="r: has no draft, which the echo model needs"):
+        synth.synthesize_record(dataclasses.replace(record, draft=None))
 
 
 def test_empty_clip(make_clip):

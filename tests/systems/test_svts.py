@@ -35,13 +35,6 @@ def test_sizes_have_the_published_numbers_of_parameters(size, millions):
     assert count / 1e6 == pytest.approx(millions, rel=0.02)
 
 
-def test_spectral_convergence_by_hand():
-    target = jnp.array([[[3.0, 4.0]], [[1.0, 0.0]]])
-    predicted = jnp.array([[[0.0, 4.0]], [[1.0, 0.5]]])
-    mask = jnp.ones((2, 1, 1), bool)
-    assert float(svts.spectral_convergence(target, predicted, mask)) == pytest.approx((3 / 5 + 0.5) / 2, abs=1e-4)
-
-
 def test_synthesis_of_a_padded_clip_equals_that_of_the_clip_alone():
     system = nnx.view(build(small_config(), nnx.Rngs(0)), deterministic=True, use_running_average=True)
     both = batch()

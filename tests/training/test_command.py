@@ -47,6 +47,21 @@ def test_overrides_keep_the_type_of_the_default(file):
     assert config.is_locked and config.system.name == "svts"
 
 
+def test_a_file_may_have_variants(tmp_path):
+    path = tmp_path / "variants.py"
+    path.write_text(FILE.replace("get_config()", "get_config(variant='plain')").replace('"svts"', "variant"))
+    assert command.load_config(path).system.name == "plain"
+    config = command.load_config(f"{path}:other", ["--config.train.steps=3"])
+    assert (config.system.name, config.train.steps) == ("other", 3)
+    with pytest.raises(V2SError, match="config file .*none.py:other does not exist"):
+        command.load_config(f"{tmp_path}/none.py:other")
+
+
+def test_a_file_without_variants_says_so(file):
+    with pytest.raises(V2SError, match="experiment.py failed: TypeError: get_config.* takes 0 positional arguments"):
+        command.load_config(f"{file}:other")
+
+
 def test_an_unknown_setting_is_answered_with_the_closest(file):
     with pytest.raises(V2SError, match="has no setting train.stps; did you mean train.steps?"):
         command.load_config(file, ["--config.train.stps=3"])

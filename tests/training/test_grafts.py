@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.small_av2a import small_config as av2a_config
 from tests.small_encoder import small_config as small_encoder_config
 from tests.small_encoder import small_system
 from tests.small_model import save_small, small_config, small_weights
@@ -11,6 +12,8 @@ from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT
 from v2s_jax.models.folder import save_model
+from v2s_jax.systems.av2a import grafts
+from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.grafts import graft
 from v2s_jax.training.paths import flatten
@@ -71,3 +74,46 @@ def test_what_cannot_be_grafted_is_refused(tmp_path):
     state = {"params": {}, "stats": {}, "ema": {}}
     with pytest.raises(V2SError, match=r"expected \(source, branch there, branch here\)"):
         graft(state, [("a", "b")], state)
+
+
+def fresh(section):
+    """The state of a system before training, and its shardings."""
+    system = filled(lambda: build(section, nnx.Rngs(0)))
+    players = make_players(system, system.stages()["train"], default_config())
+    state = create_state(system, players, 0.9, jax.random.key(0))
+    return state, jax.tree.map(lambda leaf: leaf.sharding, state)
+
+
+def test_an_array_without_the_leading_axis_is_repeated_along_it(tmp_path):
+    """An `svts` in an `av2a`: the statistics of its conformer's norms in every state."""
+    config = small_config(resnet=(2, 2, 3, 4), width=8, heads=2)
+    save_small(tmp_path / "svts", config)
+    sizes = {name: config.system[name] for name in ("blocks", "hidden", "kernel_size")}
+    state, placed = fresh(av2a_config("both", base="none", **sizes))
+    after = graft(state, grafts(str(tmp_path / "svts")), placed)
+    params, stats = (flatten(tree) for tree in small_weights(config))
+    for path, leaf in params.items():
+        np.testing.assert_array_equal(flatten(after["params"])[path], leaf, err_msg=path)
+        np.testing.assert_array_equal(flatten(after["ema"])[path], leaf, err_msg=path)
+    states = 0
+    for path, leaf in stats.items():
+        new = flatten(after["stats"])[path]
+        states += new.ndim > leaf.ndim
+        np.testing.assert_array_equal(new, np.broadcast_to(leaf, new.shape), err_msg=path)
+    assert states == 2  # mean and variance of the only block
+    with pytest.raises(V2SError, match="does not fit conformer of this system, such as in .*give both the same"):
+        save_small(tmp_path / "wider", small_config(width=4, heads=2))
+        graft(state, grafts(str(tmp_path / "wider"), ("conformer",)), placed)
+
+
+def test_a_whole_model_can_be_the_base_of_another(tmp_path):
+    config = small_config(resnet=(2, 2, 3, 4), width=8, heads=2)
+    save_small(tmp_path / "svts", config)
+    own = av2a_config("both")
+    own.v2a = config.system
+    state, placed = fresh(own)
+    after = graft(state, [(str(tmp_path / "svts"), "", "base")], placed)
+    for name, given in zip(("params", "stats"), small_weights(config), strict=True):
+        for path, leaf in flatten(given).items():
+            np.testing.assert_array_equal(flatten(after[name])[f"base/{path}"], leaf)
+    assert not any(path.startswith("base/") for path in flatten(after["ema"]))  # nobody trains it

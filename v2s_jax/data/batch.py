@@ -32,6 +32,7 @@ class Batch:
         start: the frame of its clip that each row begins with, where that is known and not 0 for all.
         characters: codes of the text's characters (`features/text.py`), 0 beyond; none where only a window of the clip
             was read, or where they are more than T.
+        draft: log-mel of what another model made of the clip, not scaled, 4 T frames; not hidden where the mouth is.
     """
 
     length: Int[Array, "B"]
@@ -47,6 +48,7 @@ class Batch:
     energy: Float[Array, "B mel_frames"] | None = None
     start: Int[Array, "B"] | None = None
     characters: Int[Array, "B T"] | None = None
+    draft: Float[Array, "B mel_frames 80"] | None = None
 
     def need(self, name: str) -> jax.Array:
         """The field `name`, which must be there.

@@ -1,4 +1,4 @@
-"""Compressed forms of the big fields: JPEG mosaics for crops, FLAC for sound.
+"""Stored forms of the big fields: JPEG mosaics for crops, FLAC for sound, 16-bit numbers for mels.
 
 A mosaic packs many small tiles into one JPEG, so that a clip costs one call of the decoder. Tiles start at multiples of
 the JPEG block (8 pixels grey, 16 colour), so no block straddles two tiles and a tile's quality does not depend on its
@@ -13,7 +13,7 @@ import soundfile
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from v2s_jax.constants import FACE_SIZE, SAMPLE_RATE, SAMPLES_PER_FRAME
+from v2s_jax.constants import FACE_SIZE, MEL_PER_FRAME, N_MELS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 JPEG_QUALITY = 95
 MOSAIC_COLUMNS = 16
@@ -61,6 +61,16 @@ def decode_audio(blobs: Sequence[bytes], start: int, stop: int) -> Float[np.ndar
             file.seek(start * SAMPLES_PER_FRAME)
         samples = file.read((stop - start) * SAMPLES_PER_FRAME, dtype="int16")
     return samples.astype(np.float32) * np.float32(1 / 32768)
+
+
+def encode_mel(mel: Float[np.ndarray, "n 80"]) -> list[bytes]:
+    """A log-mel as float16, frame by frame."""
+    return [mel.astype("<f2").tobytes()]
+
+
+def decode_mel(blobs: Sequence[bytes], start: int, stop: int) -> Float[np.ndarray, "n 80"]:
+    """The mel frames of video frames [start, stop), float16."""
+    return np.frombuffer(blobs[0], "<f2").reshape(-1, N_MELS)[start * MEL_PER_FRAME : stop * MEL_PER_FRAME]
 
 
 def _encode_mosaic(tiles: np.ndarray) -> bytes:

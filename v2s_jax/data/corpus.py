@@ -15,7 +15,7 @@ from pathlib import Path
 from v2s_jax.errors import V2SError
 
 ENTRY_POINTS = "v2s_jax.corpora"
-RESERVED = frozenset({"tokens"})  # `prepare tokens` is a command of its own
+RESERVED = frozenset({"tokens", "drafts"})  # `prepare tokens` is a command of its own, for one
 VIDEO_SUFFIXES = frozenset({".mp4", ".mpg", ".mpeg", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".flv", ".wmv", ".ts"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac", ".opus"})
 

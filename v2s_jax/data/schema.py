@@ -13,6 +13,7 @@ from v2s_jax.constants import (
     FACE_SIZE,
     MEL_PER_FRAME,
     MOUTH_SIZE,
+    N_MELS,
     SAMPLES_PER_FRAME,
     SPEAKER_DIM,
     UNITS_PER_FRAME,
@@ -48,6 +49,7 @@ class Record:
         face_embedding: L2-normalised vector of whose face it is, as long as its encoder makes it.
         pitch: F0 in Hz at 100 Hz, 4 T values, 0 where unvoiced.
         energy: log frame energy at 100 Hz, 4 T values.
+        draft: log-mel of what another model made of the clip, not scaled, float16, 4 T frames.
     """
 
     id: str
@@ -69,6 +71,7 @@ class Record:
     face_embedding: Float[np.ndarray, "D"] | None = None
     pitch: Float[np.ndarray, "mels"] | None = None
     energy: Float[np.ndarray, "mels"] | None = None
+    draft: Float[np.ndarray, "mels 80"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +154,9 @@ FIELDS: dict[str, Field] = {
     "face_embedding": _array("float_list", np.float32),
     "pitch": _array("float_list", np.float32, per_frame=MEL_PER_FRAME),
     "energy": _array("float_list", np.float32, per_frame=MEL_PER_FRAME),
+    "draft": Field(
+        "bytes_list", np.float16, ("T", N_MELS), MEL_PER_FRAME, encode=codecs.encode_mel, decode=codecs.decode_mel
+    ),
 }
 ARRAYS = frozenset(name for name, field in FIELDS.items() if not field.scalar)
 TOKEN_FIELDS = ARRAYS - {"mouth", "face", "expression", "audio"}  # made of the others, and can be added later
@@ -234,6 +240,8 @@ def decode_values(
 
 def remedy(name: str) -> str:
     """What to do about records without field `name`, as a part of a sentence."""
+    if name == "draft":
+        return "v2s-jax prepare drafts adds it"
     if name in TOKEN_FIELDS:
         return "v2s-jax prepare tokens adds it"
     if name == "expression":

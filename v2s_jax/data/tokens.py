@@ -1,4 +1,4 @@
-"""Adds token fields (embeddings of voices and faces, units, pitch, ...) to an existing data set, which stays as it is.
+"""Adds token fields (embeddings of voices and faces, units, drafts ...) to an existing data set, which stays as it is.
 
 Records are copied as they are stored; no picture or sound is encoded anew. Resumable like `prepare`: each finished
 record is staged whole, under a name made of all that it depends on.
@@ -7,6 +7,7 @@ record is staged whole, under a name made of all that it depends on.
 import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -34,12 +35,22 @@ class Tagger:
         about: what its values depend on, in JSON's kinds; it goes into the data set's recipe.
         compute: from a record with the fields it needs to the array; called from several threads.
         needs: fields it reads. Records that lack one are left without the new field.
+        together: the same from several records at once, where that is faster.
     """
 
     field: str
     about: Mapping[str, Any]
     compute: Callable[[Record], np.ndarray]
     needs: frozenset[str] = frozenset({"audio"})
+    together: Callable[[Sequence[Record]], Sequence[np.ndarray]] | None = None
+
+    def can_use(self, record: Record) -> bool:
+        """Whether it has all that is needed."""
+        return all(getattr(record, name) is not None for name in self.needs)
+
+    def arrays(self, records: Sequence[Record]) -> Sequence[np.ndarray]:
+        """That of each record."""
+        return self.together(records) if self.together else [self.compute(record) for record in records]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +85,7 @@ class _Origin:
     citation: str
 
 
-def add_tokens(data: Path, out: Path, taggers: Sequence[Tagger], jobs: int = 1) -> TokenSummary:
+def add_tokens(data: Path, out: Path, taggers: Sequence[Tagger], jobs: int = 1, at_once: int = 1) -> TokenSummary:
     """Makes the data set `out`: that of `data` with more fields (or with those it has made anew).
 
     Args:
@@ -82,6 +93,7 @@ def add_tokens(data: Path, out: Path, taggers: Sequence[Tagger], jobs: int = 1) 
         out: another folder; an unfinished one is taken up again, a finished one of the same is left alone.
         taggers: of the fields to make, at least one.
         jobs: threads.
+        at_once: records given to a tagger at a time, of similar lengths.
 
     Raises:
         V2SError: `data` is no data set, no record can have a field, or `out` cannot be written or holds something else.
@@ -95,7 +107,9 @@ def add_tokens(data: Path, out: Path, taggers: Sequence[Tagger], jobs: int = 1) 
     with writing_to(out), locked(out):
         if (out / METADATA_FILE).exists():
             return _check_same(out, recipe, taggers)
-        staged = {split: _stage(ShardedDataset(data, split), out, taggers, recipe, jobs) for split in metadata.splits}
+        staged = {
+            split: _stage(ShardedDataset(data, split), out, taggers, recipe, jobs, at_once) for split in metadata.splits
+        }
         notes = {name: _lines(data / name) for name in (SKIPPED_FILE, WARNINGS_FILE)}
         publish(_origin(data, metadata), staged, out, recipe, notes)
         return _summary(out, taggers)
@@ -118,7 +132,7 @@ def _check_same(out: Path, recipe: dict[str, Any], taggers: Sequence[Tagger]) ->
 
 
 def _stage(
-    dataset: ShardedDataset, out: Path, taggers: Sequence[Tagger], recipe: dict[str, Any], jobs: int
+    dataset: ShardedDataset, out: Path, taggers: Sequence[Tagger], recipe: dict[str, Any], jobs: int, at_once: int
 ) -> list[Path]:
     """Makes the records of a split that are not staged yet; the files of all of them.
 
@@ -132,14 +146,20 @@ def _stage(
     for folder in {paths[index].parent for index in todo}:
         folder.mkdir(parents=True, exist_ok=True)
 
-    def make(index: int) -> None:
-        tagged = tag(dataset.raw(index), taggers)
-        with replacing(paths[index]) as file:
-            file.write(tagged)
+    if at_once > 1:
+        todo.sort(key=lambda index: dataset.lengths[index])
+    groups = [todo[start : start + at_once] for start in range(0, len(todo), at_once)]
+
+    def make(group: list[int]) -> list[int]:
+        for index, tagged in zip(group, tag([dataset.raw(index) for index in group], taggers), strict=True):
+            with replacing(paths[index]) as file:
+                file.write(tagged)
+        return group
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         try:
-            for _ in progress(pool.map(make, todo), len(todo), f"{dataset.split} records"):
+            done = itertools.chain.from_iterable(pool.map(make, groups))
+            for _ in progress(done, len(todo), f"{dataset.split} records"):
                 pass
         except BaseException:  # Ctrl-C, too
             pool.shutdown(cancel_futures=True)
@@ -147,15 +167,20 @@ def _stage(
     return paths
 
 
-def tag(data: bytes, taggers: Sequence[Tagger]) -> bytes:
-    """A serialised record with the fields of those taggers whose needs it meets.
+def tag(data: Sequence[bytes], taggers: Sequence[Tagger]) -> list[bytes]:
+    """Serialised records, each with the fields of those taggers whose needs it meets.
 
     Raises:
-        V2SError: `data` is no record, or a tagger's array does not fit it.
+        V2SError: one is no record, or a tagger's array does not fit it.
     """
-    record = schema.decode(data, frozenset().union(*(tagger.needs for tagger in taggers)))
-    able = [tagger for tagger in taggers if all(getattr(record, name) is not None for name in tagger.needs)]
-    return schema.with_fields(data, {tagger.field: tagger.compute(record) for tagger in able})
+    wanted = frozenset().union(*(tagger.needs for tagger in taggers))
+    records = [schema.decode(stored, wanted) for stored in data]
+    made: list[dict[str, np.ndarray]] = [{} for _ in records]
+    for tagger in taggers:
+        able = [n for n, record in enumerate(records) if tagger.can_use(record)]
+        for n, array in zip(able, tagger.arrays([records[n] for n in able]), strict=True):
+            made[n][tagger.field] = array
+    return [schema.with_fields(stored, values) for stored, values in zip(data, made, strict=True)]
 
 
 def _staged_path(out: Path, dataset: ShardedDataset, index: int, recipe: dict[str, Any]) -> Path:

@@ -20,7 +20,7 @@ from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.synthesis.vocoder import make_vocoder, vocode
 from v2s_jax.systems.base import SILENT
 
-FIELDS = SILENT | {"audio"}  # of a record that models may look at; those that it lacks are None
+FIELDS = SILENT | {"audio", "draft"}  # of a record that models may look at; those that it lacks are None
 Speak = Callable[[Record], Float[np.ndarray, "n"]]
 
 

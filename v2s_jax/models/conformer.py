@@ -1,15 +1,20 @@
 """Conformer encoder (Gulati et al. 2020, arXiv 2005.08100) with relative positions (Dai et al. 2019, 1901.02860)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from v2s_jax.models import attention, ops
 from v2s_jax.models.constants import LONGEST
 from v2s_jax.models.resnet import masked_batch_norm
+
+Norm = Callable[[int, nnx.Rngs], Any]  # a batch norm of some width
 
 
 def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -84,24 +89,37 @@ class RelativeAttention(nnx.Module):
 class ConvModule(nnx.Module):
     """Norm, gated pointwise, depthwise over time, batch norm, swish, pointwise."""
 
-    def __init__(self, width: int, kernel_size: int, dropout: float, dtype: DTypeLike, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        width: int,
+        kernel_size: int,
+        dropout: float,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+        norm: Norm = masked_batch_norm,
+    ):
         self.dtype = dtype
         self.norm = layer_norm(width, rngs)
         self.gate = nnx.Linear(width, 2 * width, dtype=dtype, rngs=rngs)
         init = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=0, out_axis=())
         self.depthwise = nnx.Param(init(rngs.params(), (kernel_size, width), jnp.float32))
-        self.depthwise_norm = masked_batch_norm(width, rngs)
+        self.depthwise_norm = norm(width, rngs)
         self.out = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.dropout = nnx.Dropout(dropout)
 
     def __call__(
-        self, x: Float[Array, "B T D"], mask: Bool[Array, "B T"], rngs: nnx.Rngs | None
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "B T"],
+        rngs: nnx.Rngs | None,
+        state: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B T D"]:
         """The update, without the residual; padded frames neither reach their neighbours nor the statistics."""
         value, gate = jnp.split(self.gate(self.norm(x)), 2, axis=-1)
         y = jnp.where(mask[..., None], value * jax.nn.sigmoid(gate), 0)
         y = ops.depthwise_conv1d(y, self.depthwise[...].astype(self.dtype))
-        y = jax.nn.swish(self.depthwise_norm(y, mask=mask[..., None]).astype(self.dtype))
+        given = {} if state is None else {"state": state}
+        y = jax.nn.swish(self.depthwise_norm(y, mask=mask[..., None], **given).astype(self.dtype))
         return self.dropout(self.out(y), rngs=rngs)
 
 
@@ -109,21 +127,33 @@ class ConformerBlock(nnx.Module):
     """Half feed-forward, attention, convolution, half feed-forward, norm."""
 
     def __init__(
-        self, width: int, heads: int, hidden: int, kernel_size: int, dropout: float, dtype: DTypeLike, rngs: nnx.Rngs
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        kernel_size: int,
+        dropout: float,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+        norm: Norm = masked_batch_norm,
     ):
         self.feed_forward1 = FeedForward(width, hidden, dropout, dtype, rngs)
         self.attention = RelativeAttention(width, heads, dropout, dtype, rngs)
-        self.conv = ConvModule(width, kernel_size, dropout, dtype, rngs)
+        self.conv = ConvModule(width, kernel_size, dropout, dtype, rngs, norm)
         self.feed_forward2 = FeedForward(width, hidden, dropout, dtype, rngs)
         self.norm = layer_norm(width, rngs)
 
     def __call__(
-        self, x: Float[Array, "B T D"], mask: Bool[Array, "B T"], rngs: nnx.Rngs | None
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "B T"],
+        rngs: nnx.Rngs | None,
+        state: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B T D"]:
         """One block, residuals included."""
         x = x + 0.5 * self.feed_forward1(x, rngs)
         x = x + self.attention(x, mask, rngs)
-        x = x + self.conv(x, mask, rngs)
+        x = x + self.conv(x, mask, rngs, state)
         x = x + 0.5 * self.feed_forward2(x, rngs)
         return self.norm(x).astype(x.dtype)
 
@@ -140,6 +170,8 @@ class Conformer(nnx.Module):
         dropout: rate, everywhere.
         dtype: of the computation; parameters, norms and softmax are float32.
         rngs: for the initial weights.
+        norm: makes the batch norms of the convolution modules, which are called with a `mask` and, if the conformer is
+            given one, a `state`.
     """
 
     def __init__(
@@ -153,15 +185,20 @@ class Conformer(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         *,
         rngs: nnx.Rngs,
+        norm: Norm = masked_batch_norm,
     ):
         self.dtype = dtype
         self.dropout = nnx.Dropout(dropout)
         self.blocks = nnx.List(
-            [ConformerBlock(width, heads, hidden, kernel_size, dropout, dtype, rngs) for _ in range(blocks)]
+            [ConformerBlock(width, heads, hidden, kernel_size, dropout, dtype, rngs, norm) for _ in range(blocks)]
         )
 
     def __call__(
-        self, x: Float[Array, "B T D"], mask: Bool[Array, "B T"], rngs: nnx.Rngs | None = None
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "B T"],
+        rngs: nnx.Rngs | None = None,
+        state: Int[Array, "B"] | None = None,
     ) -> Float[Array, "B T D"]:
         """Encodes frames.
 
@@ -169,8 +206,9 @@ class Conformer(nnx.Module):
             x: frames.
             mask: True where there is a frame.
             rngs: a `dropout` stream when training, None otherwise.
+            state: of each row, for batch norms that tell rows apart (see `modality_norm.py`).
         """
         x = self.dropout(x.astype(self.dtype), rngs=rngs)
         for block in self.blocks:
-            x = block(x, mask, rngs)
+            x = block(x, mask, rngs, state)
         return x

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from v2s_jax.constants import CROP_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE, SAMPLES_PER_FRAME
+from v2s_jax.constants import CROP_SIZE, FACE_CROPS, FACE_SIZE, MEL_PER_FRAME, MOUTH_SIZE, N_MELS, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 
 # Frames. From one rung to the next it is a quarter to a half: at most a third of what is computed is padding.
@@ -65,6 +65,14 @@ def padded_sounds(sounds: Sequence[Float[np.ndarray, "_"]], rows: int, frames: i
     padded = np.zeros((rows, SAMPLES_PER_FRAME * frames), np.float32)
     for row, sound in zip(padded, sounds, strict=False):
         row[: len(sound)] = sound[: len(row)]
+    return padded
+
+
+def padded_mels(mels: Sequence[Float[np.ndarray, "_ 80"]], rows: int, frames: int) -> Float[np.ndarray, "B M 80"]:
+    """Log-mels of each row, followed by zeros to `frames` video frames; zeros in rows beyond them."""
+    padded = np.zeros((rows, MEL_PER_FRAME * frames, N_MELS), np.float32)
+    for row, mel in zip(padded, mels, strict=False):
+        row[: len(mel)] = mel
     return padded
 
 

@@ -20,6 +20,7 @@ from v2s_jax.synthesis.buckets import (
     ladder,
     padded_faces,
     padded_frames,
+    padded_mels,
     padded_mouths,
     padded_sounds,
     padded_vectors,
@@ -39,12 +40,15 @@ class Face(NamedTuple):
     identity: Float[np.ndarray, "D"] | None = None
     start: int = 0  # frame of the clip
     voice: Float[np.ndarray, "256"] | None = None  # to speak in, whatever the face suggests
+    draft: Float[np.ndarray, "M 80"] | None = None
 
     def cut(self, start: int, stop: int) -> "Face":
         """The frames [start, stop) of it."""
         audio = None if self.audio is None else self.audio[SAMPLES_PER_FRAME * start : SAMPLES_PER_FRAME * stop]
         expression = None if self.expression is None else self.expression[start:stop]
-        return self._replace(mouth=self.mouth[start:stop], audio=audio, expression=expression, start=self.start + start)
+        draft = None if self.draft is None else self.draft[MEL_PER_FRAME * start : MEL_PER_FRAME * stop]
+        face = self._replace(mouth=self.mouth[start:stop], audio=audio, expression=expression, draft=draft)
+        return face._replace(start=self.start + start)
 
 
 class Output(NamedTuple):
@@ -146,6 +150,9 @@ class Network:
         if "audio" in self.fields:
             sounds = [face.audio for face in faces if face.audio is not None]
             extra["audio"] = padded_sounds(sounds, self.batch_size, frames)
+        if "draft" in self.fields:
+            drafts = [face.draft for face in faces if face.draft is not None]
+            extra["draft"] = padded_mels(drafts, self.batch_size, frames)
         return padded_mouths([face.mouth for face in faces], self.batch_size, frames, **extra)
 
     def _function(self, frames: int, batch: Batch) -> Callable:

@@ -13,7 +13,8 @@ def add_sampler_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="for models that sample (evaluations=10, guidance=3) or make prosody (pitch_shift=2); repeatable",
+        help="for models that sample (evaluations=10, guidance=3), refine (rounds=2) or make prosody (pitch_shift=2); "
+        "repeatable",
     )
 
 

@@ -11,8 +11,8 @@ import functools
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -61,9 +61,8 @@ class Synthesizer:
         if system.kind not in ("mel", "waveform"):
             raise V2SError(f"the {config.system.name} model makes no speech; name one that does")
         if "audio" in system.fields and "mouth" not in system.fields:
-            raise V2SError(
-                f"the {config.system.name} model makes speech from sound and not from video; name it as --vocoder"
-            )
+            use = "name it as --vocoder" if system.kind == "waveform" else "name one that was taught to see"
+            raise V2SError(f"the {config.system.name} model makes speech from sound and not from video; {use}")
         self.config, self.kind, self.seed = config, system.kind, seed
         self.settings = synthesis_config(config)
         self.network = Network(system, self.settings.window, batch_size, seed, sampler)
@@ -193,11 +192,16 @@ class Synthesizer:
         Raises:
             V2SError: the record lacks what the system needs.
         """
-        if record.mouth is None:
-            raise V2SError(f"{record.id}: the record was read without its mouth crops; read it with the field mouth")
-        face = Face(record.mouth, record.face, record.speaker_embedding, record.audio)
-        face = face._replace(expression=record.expression, identity=record.face_embedding)
-        return self._speak([face], [record.id])[0]
+        return self._speak([_face_of(record)], [record.id])[0]
+
+    def mels(self, records: Sequence[Record]) -> list[Float[np.ndarray, "_ 80"]]:
+        """Log-mels of the speech for examples of a data set, not sharpened: the model's, or of its waveforms.
+
+        Raises:
+            V2SError: a record lacks what the system needs.
+        """
+        faces, names = [_face_of(record) for record in records], [record.id for record in records]
+        return [made.rows if self.kind == "mel" else log_mel(made.rows) for made in self._compute(faces, names)]
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
@@ -235,6 +239,10 @@ class Synthesizer:
         return getattr(self.vocoder, "compiling", 0.0)
 
     def _speak(self, faces: Sequence[Face], names: Sequence[str]) -> list[Speech]:
+        return [self._sound(made) for made in self._compute(faces, names)]
+
+    def _compute(self, faces: Sequence[Face], names: Sequence[str]) -> Iterator["_Made"]:
+        """What the network makes of clips, one by one."""
         start = time.perf_counter()
         faces = [self._identified(face) for face in faces]
         looking = (time.perf_counter() - start) / max(1, len(faces))
@@ -248,14 +256,12 @@ class Synthesizer:
             for window in windows
         ]
         outputs = iter(self.network(parts))
-        return [
-            self._sound(windows, [next(outputs) for _ in windows], name, looking)
-            for windows, name in zip(plans, names, strict=True)
-        ]
+        for windows, name in zip(plans, names, strict=True):
+            yield self._joined(windows, [next(outputs) for _ in windows], name, looking)
 
     def _check(self, face: Face, name: str) -> None:
         given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker, "audio": face.audio}
-        given |= {"expression": face.expression, "face_embedding": face.identity}
+        given |= {"expression": face.expression, "face_embedding": face.identity, "draft": face.draft}
         absent = {field for field, value in given.items() if value is None or not len(value)}
         instead = {"face_embedding"} if face.voice is not None else set()
         missing = sorted((absent - instead) & self.network.fields)
@@ -266,12 +272,17 @@ class Synthesizer:
                 f"{add} or use a model that does without"
             )
 
-    def _sound(self, windows: list[Window], outputs: list[Output], name: str, looking: float) -> Speech:
-        """Joins the windows of one clip and makes them heard; `looking` is the seconds spent on whose face it is."""
+    def _joined(self, windows: list[Window], outputs: list[Output], name: str, looking: float) -> "_Made":
+        """Joins the windows of one clip; `looking` is the seconds spent on whose face it is."""
         joined = np.concatenate(list(cross_fade(windows, [output.rows for output in outputs], self.network.rate)))
         if not np.isfinite(joined).all():
             raise BadClip(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
-        start, before = time.perf_counter(), self._vocoder_compiling()
+        compiling, computing = (sum(getattr(o, what) for o in outputs) for what in ("compiling", "computing"))
+        return _Made(joined, looking, compiling, computing)
+
+    def _sound(self, made: "_Made") -> Speech:
+        """Makes it heard."""
+        joined, start, before = made.rows, time.perf_counter(), self._vocoder_compiling()
         if self.kind == "mel":
             mel = sharpen(joined, self.settings.contrast)
             waveform = vocode(self.vocoder, mel)
@@ -281,9 +292,28 @@ class Synthesizer:
         vocoding = time.perf_counter() - start - compiled
         # Louder than full scale would be clipped in the file; a softer clip sounds better than a clipped one.
         waveform = waveform / max(1.0, float(abs(waveform).max()))
-        compiling, computing = (sum(getattr(o, what) for o in outputs) for what in ("compiling", "computing"))
-        compiling += compiled
-        rare = {"face": looking, "compile": compiling}
+        rare = {"face": made.looking, "compile": made.compiling + compiled}
         timings = {stage: spent for stage, spent in rare.items() if spent > 0.01}
-        timings |= {"network": computing, "vocoder": vocoding}
+        timings |= {"network": made.computing, "vocoder": vocoding}
         return Speech(waveform.astype(np.float32), SAMPLE_RATE, mel, timings)
+
+
+class _Made(NamedTuple):
+    """What the network made of one clip, and the seconds that it took."""
+
+    rows: Float[np.ndarray, "n ..."]
+    looking: float
+    compiling: float
+    computing: float
+
+
+def _face_of(record: Record) -> Face:
+    """What may be looked at of an example of a data set.
+
+    Raises:
+        V2SError: it was read without its mouth crops.
+    """
+    if record.mouth is None:
+        raise V2SError(f"{record.id}: the record was read without its mouth crops; read it with the field mouth")
+    face = Face(record.mouth, record.face, record.speaker_embedding, record.audio)
+    return face._replace(expression=record.expression, identity=record.face_embedding, draft=record.draft)

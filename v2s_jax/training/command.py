@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         required=True,
-        metavar="FILE",
-        help="experiment file; --config.a.b=VALUE overrides one of its settings",
+        metavar="FILE[:VARIANT]",
+        help="experiment file, and which of its variants if it has some; --config.a.b=VALUE overrides a setting",
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="checkpoints and logs; an existing run goes on")
     parser.set_defaults(overrides=[])
@@ -60,13 +60,16 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
     """The locked config of an experiment file with overrides.
 
     Args:
-        path: a Python file with `get_config() -> ConfigDict`.
+        path: a Python file with `get_config() -> ConfigDict`; with `:VARIANT` behind it that is called with the word.
         overrides: `--config.a.b=value`; values are checked against the type of the default.
 
     Raises:
         V2SError: no such file, it is broken, or an override names an unknown setting or has a bad value.
     """
-    config = run_file(path, "get_config", "config file", "configs/")
+    file, _, variant = str(path).rpartition(":")
+    if os.path.isfile(path) or not os.path.isfile(file):
+        file, variant = str(path), ""
+    config = run_file(file, "get_config", "config file", "configs/", *([variant] if variant else []))
     if not isinstance(config, ConfigDict):
         raise V2SError(f"get_config() in {path} must return an ml_collections ConfigDict, not {type(config).__name__}.")
     config.lock()

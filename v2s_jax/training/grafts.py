@@ -1,4 +1,8 @@
-"""Branches of other models in a new run's first weights: a front end that was trained in another system, say."""
+"""Branches of other models in a new run's first weights: a front end that was trained in another system, say.
+
+An array that has all axes of the one it replaces but the first is repeated along that: the statistics of an ordinary
+batch norm are those of every state of one that keeps several.
+"""
 
 from collections.abc import Sequence
 
@@ -27,8 +31,12 @@ def graft(state: State, grafts: Sequence[Sequence[str]], shardings: State) -> St
         if len(entry) != 3:
             raise V2SError(f"train.grafts has {entry!r}: expected (source, branch there, branch here)")
         source, there, here = entry
-        given = [below(tree, there) for tree in initial_weights(source)]
         own = [below(state[name], here) for name in ("params", "stats")]
+        found = [below(tree, there) for tree in initial_weights(source)]
+        given = [
+            {name: _repeated(leaf, into.get(name)) for name, leaf in tree.items()}
+            for tree, into in zip(found, own, strict=True)
+        ]
         _check(given, own, entry)
         for name, branch in zip(("params", "stats", "ema"), (*given, given[0]), strict=True):
             # Copies, for the state's buffers are given away one by one.
@@ -36,6 +44,13 @@ def graft(state: State, grafts: Sequence[Sequence[str]], shardings: State) -> St
             state = state | {name: put_below(state[name], here, copies)}
     fresh = {name: state[name] for name in ("params", "stats", "ema")}
     return state | jax.device_put(fresh, {name: shardings[name] for name in fresh})
+
+
+def _repeated(leaf: jax.Array, into: jax.Array | None) -> jax.Array:
+    """An array that lacks only the leading axis of the one it is to replace with that axis; any other as it is."""
+    if into is None or into.ndim != leaf.ndim + 1 or into.shape[1:] != leaf.shape:
+        return leaf
+    return jnp.broadcast_to(leaf, into.shape)
 
 
 def _check(given: list[dict], own: list[dict], entry: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """`interop/torch/svts.py` and our `systems/svts.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from v2s_jax.interop.table import DEPTHWISE1D, Entry, batch_norm, linear, norm
@@ -9,16 +9,26 @@ from v2s_jax.interop.tables import resnet
 
 def entries(config: Mapping[str, Any]) -> list[Entry]:
     """The table of an SVTS; `config` is its `system` section."""
+    return [*frontend(config), *decoder(config)]
+
+
+def frontend(config: Mapping[str, Any]) -> list[Entry]:
+    """The part that sees."""
+    return resnet.entries(config["resnet"], config["activation"], "resnet", "frontend")
+
+
+def decoder(config: Mapping[str, Any], normed: Callable[[str, str], list[Entry]] = batch_norm) -> list[Entry]:
+    """The others; `normed` gives the entries of the conformer's batch norms."""
+    blocks = (conformer_block(f"conformer.blocks.{index}", normed) for index in range(config["blocks"]))
     return [
-        *resnet.entries(config["resnet"], config["activation"], "resnet", "frontend"),
         *linear("project", "project"),
-        *(entry for index in range(config["blocks"]) for entry in conformer_block(f"conformer.blocks.{index}")),
+        *(entry for block in blocks for entry in block),
         *linear("head", "head"),
         *(linear("text_head", "text_head") if config["ctc_weight"] else []),
     ]
 
 
-def conformer_block(name: str) -> list[Entry]:
+def conformer_block(name: str, normed: Callable[[str, str], list[Entry]] = batch_norm) -> list[Entry]:
     """The entries of a conformer block, which has the same name on both sides."""
     table = norm(f"{name}.norm", f"{name}.norm")
     for part, layers in _LINEAR.items():
@@ -30,7 +40,7 @@ def conformer_block(name: str) -> list[Entry]:
         *linear(f"{attention}.position", f"{attention}.position", bias=False),
         *(Entry(f"{attention}.{bias}", f"{attention}.{bias}") for bias in ("bias_u", "bias_v")),
         Entry(f"{conv}.depthwise.weight", f"{conv}.depthwise", DEPTHWISE1D),
-        *batch_norm(f"{conv}.depthwise_norm", f"{conv}.depthwise_norm"),
+        *normed(f"{conv}.depthwise_norm", f"{conv}.depthwise_norm"),
     ]
 
 

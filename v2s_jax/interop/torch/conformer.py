@@ -1,12 +1,15 @@
 """The conformer encoder in PyTorch: what `models/conformer.py` computes, part by part under the same names."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from v2s_jax.models.constants import LONGEST
+
+Norm = Callable[[int], nn.Module]  # a batch norm of some width
 
 
 def relative_positions(frames: int, width: int, device: torch.device) -> torch.Tensor:
@@ -70,52 +73,65 @@ class RelativeAttention(nn.Module):
 class ConvModule(nn.Module):
     """Norm, gated pointwise, depthwise over time, batch norm, swish, pointwise."""
 
-    def __init__(self, width: int, kernel_size: int, dropout: float):
+    def __init__(self, width: int, kernel_size: int, dropout: float, norm: Norm = nn.BatchNorm1d):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.gate = nn.Linear(width, 2 * width)
         self.depthwise = nn.Conv1d(width, width, kernel_size, padding=kernel_size // 2, groups=width, bias=False)
-        self.depthwise_norm = nn.BatchNorm1d(width)
+        self.depthwise_norm = norm(width)
         self.out = nn.Linear(width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, state: torch.Tensor | None = None) -> torch.Tensor:
         """The update, without the residual; padded frames do not reach their neighbours."""
         y = functional.glu(self.gate(self.norm(x))) * mask[..., None]
-        y = functional.silu(self.depthwise_norm(self.depthwise(y.transpose(1, 2)))).transpose(1, 2)
+        given = () if state is None else (state,)
+        y = functional.silu(self.depthwise_norm(self.depthwise(y.transpose(1, 2)), *given)).transpose(1, 2)
         return self.dropout(self.out(y))
 
 
 class ConformerBlock(nn.Module):
     """Half feed-forward, attention, convolution, half feed-forward, norm."""
 
-    def __init__(self, width: int, heads: int, hidden: int, kernel_size: int, dropout: float):
+    def __init__(
+        self, width: int, heads: int, hidden: int, kernel_size: int, dropout: float, norm: Norm = nn.BatchNorm1d
+    ):
         super().__init__()
         self.feed_forward1 = FeedForward(width, hidden, dropout)
         self.attention = RelativeAttention(width, heads, dropout)
-        self.conv = ConvModule(width, kernel_size, dropout)
+        self.conv = ConvModule(width, kernel_size, dropout, norm)
         self.feed_forward2 = FeedForward(width, hidden, dropout)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, state: torch.Tensor | None = None) -> torch.Tensor:
         """One block, residuals included."""
         x = x + 0.5 * self.feed_forward1(x)
         x = x + self.attention(x, mask)
-        x = x + self.conv(x, mask)
+        x = x + self.conv(x, mask, state)
         return self.norm(x + 0.5 * self.feed_forward2(x))
 
 
 class Conformer(nn.Module):
     """A stack of conformer blocks over frames of one width; batch norm does not know of padding when training."""
 
-    def __init__(self, blocks: int, width: int, heads: int, hidden: int, kernel_size: int, dropout: float):
+    def __init__(
+        self,
+        blocks: int,
+        width: int,
+        heads: int,
+        hidden: int,
+        kernel_size: int,
+        dropout: float,
+        norm: Norm = nn.BatchNorm1d,
+    ):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList([ConformerBlock(width, heads, hidden, kernel_size, dropout) for _ in range(blocks)])
+        sizes = width, heads, hidden, kernel_size, dropout
+        self.blocks = nn.ModuleList([ConformerBlock(*sizes, norm) for _ in range(blocks)])
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Encodes frames [B, T, width]; `mask` [B, T] is True where there is one."""
+    def forward(self, x: torch.Tensor, mask: torch.Tensor, state: torch.Tensor | None = None) -> torch.Tensor:
+        """Encodes frames [B, T, width]; `mask` [B, T] is True where there is one, `state` [B] is for the norms."""
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, mask)
+            x = block(x, mask, state)
         return x
