@@ -14,7 +14,7 @@ decoder on sound alone and `video` makes a V2A of it (workdirs runs/av2a_grid_au
 import runpy
 from pathlib import Path
 
-from v2s_jax.systems import av2a
+from v2s_jax.systems import audio_visual, av2a
 
 
 def get_config(variant: str = "dropout_true"):
@@ -41,9 +41,9 @@ def grown(config, name: str, variant: str):
     config.system.v2a = section
     decoder = ("conformer", "head", *(["text_head"] if section.ctc_weight else []))
     if procedure == "video":
-        config.train.grafts = av2a.grafts(f"runs/av2a_{name}_audio", decoder)
+        config.train.grafts = audio_visual.grafts(f"runs/av2a_{name}_audio", decoder)
     elif procedure != "audio":
-        config.train.grafts = av2a.grafts(v2a, ("frontend", "project", *decoder))
+        config.train.grafts = audio_visual.grafts(v2a, ("frontend", "project", *decoder))
     if config.system.base == "v2a":
         config.train.grafts += ((v2a, "", "base"),)
     if procedure == "spoiled":

@@ -12,11 +12,13 @@ SMALL = {
         "upsample_initial_channel": 16,
         "resblock_kernel_sizes": (3,),
         "resblock_dilation_sizes": ((1, 2),),
-        **{"blocks": 1, "width": 8, "hidden": 8, "iterations": 2},
+        **{"blocks": 1, "width": 8, "hidden": 8, "iterations": 2, "channels": (4, 3, 2, 2, 2)},
     },
+    "listener": {"encoder": {"layers": 1, "hidden": 4, "dim": 4}},
+    "window": 5,
     "critics": {
         **{"periods": (2,), "scales": 2, "period_channels": (2,) * 5},
-        **{"scale_channels": (4,) * 7, "scale_groups": (1, 2, 2, 2, 2, 2, 1)},
+        **{"wave": (2, 2), "power": (2, 2), "scale_channels": (4,) * 7, "scale_groups": (1, 2, 2, 2, 2, 2, 1)},
     },
     "utterances": 2,
     "content": {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
@@ -60,7 +62,8 @@ def shrink(config: ConfigDict, data: Path) -> ConfigDict:
     for stage in config.stages.values():
         rows = 2 * stage.get("system", {}).get("utterances", 1)
         stage.update(_known(few | {"data": few["data"] | {"batch_size": rows}}, stage))
-        stage.validation.clips = 0
+        if "validation" in stage:
+            stage.validation.clips = 0
     return config
 
 

@@ -18,7 +18,8 @@ from v2s_jax.models.fold import fold
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO
 from v2s_jax.systems import svts
-from v2s_jax.systems.av2a import PROCEDURES, default_config, grafts
+from v2s_jax.systems.audio_visual import PROCEDURES, grafts
+from v2s_jax.systems.av2a import default_config
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config as training_config

@@ -12,7 +12,7 @@ from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT
 from v2s_jax.models.folder import save_model
-from v2s_jax.systems.av2a import grafts
+from v2s_jax.systems.audio_visual import grafts
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.grafts import graft

@@ -26,9 +26,9 @@ from v2s_jax.models import avhubert, hifigan, hubert, speaker, spectral
 from v2s_jax.models import registry as models
 from v2s_jax.models.folder import write_folder
 from v2s_jax.models.inference import Inference
+from v2s_jax.systems import av2a, av2a_wavegan, svts
 from v2s_jax.systems import hifigan as hifigan_system
 from v2s_jax.systems import registry as systems
-from v2s_jax.systems import svts
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.state import create_state, make_players
 from v2s_jax.training.step import make_train_step
@@ -51,7 +51,7 @@ class Case(NamedTuple):
         section: "model" or "system" of a folder's config.
         config: makes its settings.
         inputs: (rows, generator) -> our arguments, and theirs, as arrays.
-        trained: the method that a training step differentiates, on both sides.
+        trained: the method that a training step differentiates, on both sides; "" if none is measured.
     """
 
     section: str
@@ -67,13 +67,19 @@ class _Synthesis(nnx.Module):
         self.system = system
 
     def __call__(self, batch: Batch) -> jax.Array:
-        return self.system.synthesize(batch)
+        return self.system.synthesize(batch, nnx.Rngs(0))
 
 
 def _mouths(rows: int, rng: np.random.Generator) -> tuple[tuple, tuple]:
     mouth = rng.integers(0, 255, (rows, 25 * SECONDS, 88, 88), np.uint8)
     length = np.full(rows, 25 * SECONDS, np.int32)
     return (Batch(length=length, mouth=mouth),), (mouth, length)
+
+
+def _wave_config() -> ConfigDict:
+    """As it is exported; it drafts itself and refines once."""
+    section = av2a_wavegan.default_config("S", "dropout")
+    return av2a_wavegan.AV2AWaveGAN.handed_on(section)[0]
 
 
 def _video(rows: int, rng: np.random.Generator) -> tuple[tuple, tuple]:
@@ -95,6 +101,8 @@ def _speaker_mels(rows: int, rng: np.random.Generator) -> tuple[tuple, tuple]:
 
 CASES = {
     "svts": Case("system", lambda: svts.default_config("S"), _mouths),
+    "av2a": Case("system", lambda: av2a.default_config("S", "dropout"), _mouths, trained=""),
+    "av2a-wavegan": Case("system", _wave_config, _mouths, trained=""),
     "avhubert": Case("model", lambda: avhubert.default_config("base"), _video),
     "avhubert-large": Case("model", lambda: avhubert.default_config("large"), _video),
     "hubert": Case("model", lambda: hubert.default_config("base"), _waves),
@@ -147,6 +155,8 @@ def _forward(name: str, ours: Inference, twin: Any, rate: float, seconds: float)
 def _training(
     name: str, module: Any, twin: Any, scratch: Path, rate: float, seconds: float
 ) -> Iterator[tuple[str, float]]:
+    if not CASES[name].trained:
+        return
     if name in GANS:
         step, theirs, flops = gan_steps(GANS[name], scratch / f"{name}-gan")
     else:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from v2s_jax.constants import N_MELS, SAMPLE_RATE
+from v2s_jax.constants import SAMPLE_RATE
+from v2s_jax.features.mel_cepstrum import cosines
 
 PESQ_WORST = 1.0  # the lower end of P.862.2's scale
-_N_CEPSTRA = 13  # c1 ... c13
 _LOUD = np.log(100.0)  # 40 dB below the loudest frame is where speech is taken to end
 _GROSS = 1.2  # an F0 off by more than this factor is a gross error (Chu and Alwan, ICASSP 2009)
 
@@ -49,17 +49,15 @@ def stoi(recording: Float[np.ndarray, "n"], candidate: Float[np.ndarray, "n"], e
 def mel_cepstral_distortion(recording: Float[np.ndarray, "m 80"], candidate: Float[np.ndarray, "m 80"]) -> float:
     """Mel-cepstral distortion in dB (Kubichek 1993) between natural-log mels, frame by frame, without warping.
 
-    The cepstra are the cosine series of the log-mel, c_k = 2/80 sum_n log_mel[n] cos(pi k (n + 1/2) / 80), k = 1 to 13:
-    level (c_0) and the fine structure of harmonics are left out. The mean runs over the frames in which the recording
-    is within 40 dB of its loudest. Figures from other mel or cepstrum recipes are not comparable.
+    The cepstra are those of `features/mel_cepstrum.py`: level (c_0) and the fine structure of harmonics are left out.
+    The mean runs over the frames in which the recording is within 40 dB of its loudest. Figures from other mel or
+    cepstrum recipes are not comparable.
     """
     if not len(recording):
         return float("nan")
-    k, n = np.arange(1, _N_CEPSTRA + 1), np.arange(N_MELS)[:, None]
-    basis = 2 / N_MELS * np.cos(np.pi * k * (n + 0.5) / N_MELS)
     level = np.log(np.exp(2 * recording.astype(np.float64)).sum(1)) / 2
     loud = level > level.max() - _LOUD
-    difference = (recording[loud].astype(np.float64) - candidate[loud]) @ basis
+    difference = (recording[loud].astype(np.float64) - candidate[loud]) @ cosines()
     return float(np.mean(10 / np.log(10) * np.sqrt(2 * np.sum(difference**2, axis=1))))
 
 

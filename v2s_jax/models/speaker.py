@@ -116,11 +116,15 @@ class SpeakerEncoder(nnx.Module):
         Args:
             mel: power as `features.speaker_mel` gives it; 160 frames, or as many as there are.
         """
+        return unit(jax.nn.relu(self.linear(self.states(mel)[:, -1]).astype(jnp.float32)))
+
+    def states(self, mel: Float[Array, "B T M"]) -> Float[Array, "B T D"]:
+        """What the last LSTM hands on after every frame."""
         x = mel.astype(jnp.float32)
         x = (jnp.log(x + _LOG_FLOOR) if self.log else x).astype(self.dtype)
         for layer in self.lstm:
             x = layer(x)
-        return unit(jax.nn.relu(self.linear(x[:, -1]).astype(jnp.float32)))
+        return x
 
     def embed_utterance(
         self, wave: Float[np.ndarray, "n"], rate: float = 1.3, min_coverage: float = 0.75

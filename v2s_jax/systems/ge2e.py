@@ -23,6 +23,7 @@ from v2s_jax.features.speaker_mel import (
 from v2s_jax.models.speaker import SpeakerEncoder, unit
 from v2s_jax.models.speaker import default_config as encoder_config
 from v2s_jax.models.training_only import TrainingOnly
+from v2s_jax.models.windows import cut
 from v2s_jax.systems.base import Metrics, Rules
 
 _LEAST_SCALE = 1e-6  # w > 0: more alike must mean more probable
@@ -99,7 +100,7 @@ def middle_partial(audio: Float[Array, "B samples"], length: Int[Array, "B"]) ->
     """
     audio = jnp.pad(audio, ((0, 0), (0, max(0, PARTIAL_SAMPLES - audio.shape[1]))))
     start = jnp.maximum(length * SAMPLES_PER_FRAME - PARTIAL_SAMPLES, 0) // 2
-    return jax.vmap(lambda wave, at: jax.lax.dynamic_slice(wave, (at,), (PARTIAL_SAMPLES,)))(audio, start)
+    return cut(audio, start, PARTIAL_SAMPLES)
 
 
 class GE2E(nnx.Module):

@@ -11,6 +11,7 @@ from v2s_jax.systems.base import System
 SYSTEMS = {
     "svts": "v2s_jax.systems.svts:SVTS",
     "av2a": "v2s_jax.systems.av2a:AV2A",
+    "av2a_wavegan": "v2s_jax.systems.av2a_wavegan:AV2AWaveGAN",
     "ge2e": "v2s_jax.systems.ge2e:GE2E",
     "hifigan": "v2s_jax.systems.hifigan:HiFiGAN",
     "spectral": "v2s_jax.systems.spectral:Spectral",

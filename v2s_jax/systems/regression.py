@@ -1,5 +1,7 @@
 """What the systems that regress mels share: lips to features, a conformer over them, mel and text, and the losses."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
@@ -27,8 +29,8 @@ def spectral_convergence(
     return jnp.sum(jnp.where(present, error / size, 0)) / jnp.maximum(present.sum(), 1)
 
 
-class MelRegressor(nnx.Module):
-    """Frontend, projection, conformer and heads, under the names that weights are taken over by.
+class LipReader(nnx.Module):
+    """Frontend, projection and conformer, under the names that weights are taken over by, and spelling.
 
     Args:
         config: the `system` section.
@@ -37,8 +39,6 @@ class MelRegressor(nnx.Module):
         norm: makes the conformer's batch norms.
         sees: whether there is a front end.
     """
-
-    kind = "mel"
 
     def __init__(
         self,
@@ -49,8 +49,7 @@ class MelRegressor(nnx.Module):
         norm: Norm = masked_batch_norm,
         sees: bool = True,
     ):
-        self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
-        self.ctc_weight, self.envelope_weight = config.ctc_weight, config.envelope_weight
+        self.ctc_weight = config.ctc_weight
         self.crop = check_crop(config.crop)
         self.uses_speaker = config.speaker_embedding
         self.vary = VaryTempo(tuple(config.tempo))
@@ -71,7 +70,6 @@ class MelRegressor(nnx.Module):
             rngs=rngs,
             norm=norm,
         )
-        self.head = nnx.Linear(config.width, MEL_PER_FRAME * N_MELS, dtype=dtype, rngs=rngs)
         if self.ctc_weight:
             self.text_head = Spelling(config.width, dtype, rngs)
 
@@ -86,6 +84,27 @@ class MelRegressor(nnx.Module):
             repeated = jnp.broadcast_to(speaker, (*seen.shape[:2], SPEAKER_DIM))
             seen = jnp.concatenate([seen, repeated.astype(seen.dtype)], -1)
         return self.project(seen)
+
+    def spelled(
+        self, x: Float[Array, "B T D"], batch: Batch, loss: Float[Array, ""], metrics: Metrics
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """A loss and its metrics with those of spelling the text from the conformer's features, if it has a weight."""
+        if not self.ctc_weight:
+            return loss, metrics
+        ctc = self.text_head.loss(x, batch.need("length"), batch.need("characters"))
+        return loss + self.ctc_weight * ctc, metrics | {"ctc": ctc}
+
+
+class MelRegressor(LipReader):
+    """A lip reader with a mel head, and the losses of one. Arguments are those of `LipReader`."""
+
+    kind = "mel"
+
+    def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32, **settings: Any):
+        super().__init__(config, rngs=rngs, dtype=dtype, **settings)
+        self.l1_weight, self.convergence_weight = config.l1_weight, config.convergence_weight
+        self.envelope_weight = config.envelope_weight
+        self.head = nnx.Linear(config.width, MEL_PER_FRAME * N_MELS, dtype=dtype, rngs=rngs)
 
     def mel(self, x: Float[Array, "B T D"]) -> Float[Array, "B M 80"]:
         """Scaled log-mel of the conformer's features, in float32."""
@@ -112,7 +131,4 @@ class MelRegressor(nnx.Module):
         if self.envelope_weight:
             metrics["envelope"] = 1 - envelope_correlation(recorded, jnp.asarray(unscale_mel(predicted)), mask)
             loss = loss + self.envelope_weight * metrics["envelope"]
-        if self.ctc_weight:
-            metrics["ctc"] = self.text_head.loss(x, length, batch.need("characters"))
-            loss = loss + self.ctc_weight * metrics["ctc"]
-        return loss, metrics
+        return self.spelled(x, batch, loss, metrics)

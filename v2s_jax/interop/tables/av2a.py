@@ -1,18 +1,19 @@
-"""`interop/torch/av2a.py` and our `systems/av2a.py`."""
+"""`interop/torch/av2a.py` and `av2a_wavegan.py`, and our systems of those names."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from v2s_jax.interop.table import CONV1D, Entry, below, linear, norm
+from v2s_jax.interop.table import CONV1D, CONV_TRANSPOSE1D, Entry, below, linear, norm
 from v2s_jax.interop.tables import svts
 
 
 def entries(config: Mapping[str, Any]) -> list[Entry]:
-    """The table of an AV2A; `config` is its `system` section."""
+    """The table of an AV2A in either domain; `config` is its `system` section."""
     sees, hears = config["procedure"] != "audio", config["procedure"] != "video"
     return [
         *(svts.frontend(config) if sees else []),
         *svts.decoder(config, modality_norm),
+        *(below("generator", generator(config["generator"])) if "generator" in config else linear("head", "head")),
         *(below("audio_encoder", audio_encoder(config["audio_encoder"])) if hears else []),
         *(linear("project_audio", "project_audio", bias=False) if hears else []),
         *(below("base", base_entries(config["v2a"])) if config["base"] == "v2a" else []),
@@ -21,7 +22,7 @@ def entries(config: Mapping[str, Any]) -> list[Entry]:
 
 def base_entries(config: Mapping[str, Any]) -> list[Entry]:
     """The table of a base, of a kind that has a module."""
-    return {"svts": svts.entries, "av2a": entries}[config["name"]](config)
+    return {"svts": svts.entries, "av2a": entries, "av2a_wavegan": entries}[config["name"]](config)
 
 
 def modality_norm(foreign: str, ours: str) -> list[Entry]:
@@ -39,4 +40,13 @@ def audio_encoder(config: Mapping[str, Any]) -> list[Entry]:
     table = [entry for name in norms for entry in norm(name, name)]
     for name in convs:
         table += [Entry(f"{name}.weight", f"{name}.kernel", CONV1D), Entry(f"{name}.bias", f"{name}.bias")]
+    return table
+
+
+def generator(config: Mapping[str, Any]) -> list[Entry]:
+    """The generator of waveforms; `config` is its section."""
+    table = [Entry("last.weight", "last.kernel", CONV1D), Entry("last.bias", "last.bias")]
+    for index in range(len(config["rates"])):
+        table.append(Entry(f"stages.{index}.conv.weight", f"stages.{index}.kernel", CONV_TRANSPOSE1D))
+        table += modality_norm(f"stages.{index}.norm", f"stages.{index}.norm")
     return table

@@ -9,7 +9,7 @@ from v2s_jax.interop.tables import resnet
 
 def entries(config: Mapping[str, Any]) -> list[Entry]:
     """The table of an SVTS; `config` is its `system` section."""
-    return [*frontend(config), *decoder(config)]
+    return [*frontend(config), *decoder(config), *linear("head", "head")]
 
 
 def frontend(config: Mapping[str, Any]) -> list[Entry]:
@@ -18,12 +18,11 @@ def frontend(config: Mapping[str, Any]) -> list[Entry]:
 
 
 def decoder(config: Mapping[str, Any], normed: Callable[[str, str], list[Entry]] = batch_norm) -> list[Entry]:
-    """The others; `normed` gives the entries of the conformer's batch norms."""
+    """The others but the head; `normed` gives the entries of the conformer's batch norms."""
     blocks = (conformer_block(f"conformer.blocks.{index}", normed) for index in range(config["blocks"]))
     return [
         *linear("project", "project"),
         *(entry for block in blocks for entry in block),
-        *linear("head", "head"),
         *(linear("text_head", "text_head") if config["ctc_weight"] else []),
     ]
 

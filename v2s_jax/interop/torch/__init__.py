@@ -37,6 +37,7 @@ _MODULES = {  # by the config's section and the name there
     "system": {
         "svts": _Twin("svts:SVTS", "svts:entries"),
         "av2a": _Twin("av2a:AV2A", "av2a:entries"),
+        "av2a_wavegan": _Twin("av2a_wavegan:AV2AWaveGAN", "av2a:entries"),
         "diffv2s": _Twin("diffv2s:DiffV2S", "diffv2s:entries"),
         "faces2voices": _Twin("faces2voices:Faces2Voices", "faces2voices:entries"),
         "hifigan": _Twin("hifigan:HiFiGAN", "hifigan:system_entries"),

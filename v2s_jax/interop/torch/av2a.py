@@ -96,8 +96,12 @@ class AV2A(SVTS):
             self.audio_encoder = AudioEncoder(**config["audio_encoder"])
             self.project_audio = nn.Linear(config["audio_encoder"]["width"], config["width"], bias=False)
         if config["base"] == "v2a":
-            bases = {"svts": SVTS, "av2a": AV2A}
-            self.base = known(bases, "v2a.name", config["v2a"]["name"])(config["v2a"])
+            self.base = known(self.bases(), "v2a.name", config["v2a"]["name"])(config["v2a"])
+
+    @classmethod
+    def bases(cls) -> dict[str, type[nn.Module]]:
+        """What may draft, by the name of its system."""
+        return {"svts": SVTS, "av2a": AV2A}
 
     def forward(  # type: ignore[override]
         self,
@@ -130,21 +134,42 @@ class AV2A(SVTS):
         state = torch.full_like(length, self.state)
         seen = self.see(mouth, mask)
         if self.state == VIDEO:
-            return spoken_mel(self.speak(seen, None, state, mask, speaker_embedding), mask)
-        first = 1
-        if heard is None and self.drafts_itself:
-            first, mel = 0, seen.new_zeros(len(mask), MEL_PER_FRAME * mask.shape[1], N_MELS)
-        elif heard is None and hasattr(self, "base"):
-            mel = scale_mel(self.base(mouth, length, speaker_embedding))
-        elif heard is not None:
+            return self.finish(self.speak(seen, None, state, mask, speaker_embedding), mask)
+        count = 1 if self.state == AUDIO else max(0, self.rounds if rounds is None else rounds)
+        speech, first = None, 1
+        if heard is not None:
             mel = scale_mel(heard.float())
+            speech = self.given(mel)
+        elif self.drafts_itself:
+            first, mel = 0, seen.new_zeros(len(mask), MEL_PER_FRAME * mask.shape[1], N_MELS)
+        elif hasattr(self, "base"):
+            speech = self.take(self.base(mouth, length, speaker_embedding))
+            mel = self.hear(speech)
         else:
             raise ValueError("this model needs something heard [B, 4T, 80], such as a draft by another model")
-        count = 1 if self.state == AUDIO else self.rounds if rounds is None else rounds
-        for turn in range(first, 1 + max(0, count)):
+        for turn in range(first, 1 + count):
             now = torch.full_like(state, VIDEO) if turn == 0 else state
-            mel = self.speak(seen, mel, now, mask, speaker_embedding)
-        return spoken_mel(mel, mask)
+            speech = self.speak(seen, mel, now, mask, speaker_embedding)
+            mel = self.hear(speech)
+        if speech is None:
+            speech = self.speak(seen, mel, state, mask, speaker_embedding)
+        return self.finish(speech, mask)
+
+    def given(self, mel: torch.Tensor) -> torch.Tensor | None:
+        """Speech with a scaled log-mel that was brought, if that is speech here."""
+        return mel
+
+    def hear(self, speech: torch.Tensor) -> torch.Tensor:
+        """Scaled log-mel of speech as `speak` gives it."""
+        return speech
+
+    def take(self, draft: torch.Tensor) -> torch.Tensor:
+        """Speech as `speak` gives it of what a base gives."""
+        return scale_mel(draft)
+
+    def finish(self, speech: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What `forward` gives of speech."""
+        return spoken_mel(speech, mask)
 
     def see(self, mouth: torch.Tensor | None, mask: torch.Tensor) -> torch.Tensor:
         """Visual features [B, T, F], 0 where there is no frame, or nothing is seen."""
@@ -161,7 +186,19 @@ class AV2A(SVTS):
         speaker_embedding: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Scaled log-mel [B, 4T, 80] of what is seen and of the scaled log-mel heard, each row in its state [B]."""
+        x = self.features(seen, heard, state, mask, speaker_embedding)
+        return self.head(x).float().reshape(len(x), -1, N_MELS)
+
+    def features(
+        self,
+        seen: torch.Tensor,
+        heard: torch.Tensor | None,
+        state: torch.Tensor,
+        mask: torch.Tensor,
+        speaker_embedding: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """What speech is made of, [B, T, width]; arguments as of `speak`."""
         x = self.join(seen * (state != AUDIO)[:, None, None], speaker_embedding)
         if heard is not None:
             x = x + self.project_audio(self.audio_encoder(heard, mask & (state != VIDEO)[:, None]))
-        return self.head(self.conformer(x, mask, state)).float().reshape(len(x), -1, N_MELS)
+        return self.conformer(x, mask, state)

@@ -2,8 +2,8 @@
 
 import torch
 
-from v2s_jax.constants import LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_MELS
-from v2s_jax.features.filters import unscale_mel
+from v2s_jax.constants import HOP_LENGTH, LOG_FLOOR, MEL_PER_FRAME, MOUTH_MEAN, MOUTH_STD, N_FFT, N_MELS
+from v2s_jax.features.filters import hann, mel_filters, unscale_mel
 
 
 def frame_mask(length: torch.Tensor, frames: int) -> torch.Tensor:
@@ -22,3 +22,11 @@ def spoken_mel(stacked: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Stacked scaled mel [B, T, 320] to unscaled log-mel [B, 4T, 80], ln 1e-5 where `mask` [B, T] is False."""
     scaled = stacked.float().reshape(len(stacked), -1, N_MELS)
     return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], unscale_mel(scaled), LOG_FLOOR)
+
+
+def log_mel(wave: torch.Tensor) -> torch.Tensor:
+    """Unscaled log-mel [B, n // 160, 80] of waveforms [B, n] at 16 kHz: that of `features/mel.py`."""
+    window, filters = (torch.as_tensor(table, dtype=torch.float32) for table in (hann(), mel_filters()))
+    spectrum = torch.stft(wave, N_FFT, HOP_LENGTH, window=window.to(wave), return_complex=True, pad_mode="reflect")
+    magnitude = spectrum.abs().transpose(1, 2)[:, : wave.shape[1] // HOP_LENGTH]
+    return (magnitude @ filters.to(wave)).clamp(min=1e-5).log()
