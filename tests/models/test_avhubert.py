@@ -7,6 +7,7 @@ import pytest
 from flax import nnx, traverse_util
 from ml_collections import ConfigDict
 
+from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT, _scale_gradient, default_config
 from v2s_jax.models.masking import masked_prediction_loss
@@ -21,9 +22,10 @@ AUDIO = jnp.asarray(RNG.normal(size=(2, 9, 6)), jnp.float32)
 PADDING = jnp.arange(9)[None] >= jnp.array([[9], [5]])
 
 
-@functools.cache  # each costs a second to build
+@functools.cache
 def encoder(training=False, dtype=jnp.float32, **changes):
-    model = AVHuBERT(ConfigDict(default_config().to_dict() | SMALL | changes), rngs=nnx.Rngs(0), dtype=dtype)
+    config = ConfigDict(default_config().to_dict() | SMALL | changes)
+    model = filled(lambda: AVHuBERT(config, rngs=nnx.Rngs(0), dtype=dtype))
     return model if training else nnx.view(model, deterministic=True, use_running_average=True)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.small_vocoder import filled
 from v2s_jax.models import avhubert
 from v2s_jax.models.fold import fold
 from v2s_jax.models.inference import evaluation_mode
@@ -13,14 +14,13 @@ from v2s_jax.models.transformer import TransformerEncoder
 
 @pytest.mark.parametrize("activation", ["relu", "prelu"])
 def test_batch_norms_go_into_the_kernels(activation):
-    frontend = ResNetFrontend((3, 4, 4, 6), activation, jnp.float32, nnx.Rngs(0))
+    # With norms that have scales, shifts and statistics of their own.
+    frontend = filled(lambda: ResNetFrontend((3, 4, 4, 6), activation, jnp.float32, nnx.Rngs(0)))
     rng = np.random.default_rng(0)
-    moved = jax.tree.map(lambda x: x + 0.2 * rng.uniform(0.1, 1, x.shape).astype(x.dtype), nnx.state(frontend))
-    nnx.update(frontend, moved)  # norms with scales, shifts and statistics of their own
     module = evaluation_mode(frontend)
     folded = fold(module)
     video, mask = rng.standard_normal((2, 9, 24, 24), np.float32), np.arange(9)[None] < np.array([[9], [7]])
-    before, after = (np.asarray(m(jnp.asarray(video), jnp.asarray(mask))) for m in (module, folded))
+    before, after = (np.asarray(jax.jit(m.__call__)(video, mask)) for m in (module, folded))
     np.testing.assert_allclose(after[mask], before[mask], rtol=1e-5, atol=1e-5 * np.abs(before).max())
     kept = len(jax.tree.leaves(nnx.state(folded)))
     norms = 1 + 2 * 8 + 3  # the stem's, the blocks', those of the shortcuts
@@ -31,10 +31,11 @@ def test_batch_norms_go_into_the_kernels(activation):
 def test_layers_get_arrays_of_their_own():
     config = avhubert.default_config("base").copy_and_resolve_references()
     config.update(layers=3, width=8, heads=2, hidden=16, conv_pos=16, conv_pos_groups=2)
-    module = evaluation_mode(TransformerEncoder(config, jnp.float32, nnx.Rngs(0)))
+    module = evaluation_mode(filled(lambda: TransformerEncoder(config, jnp.float32, nnx.Rngs(0))))
     folded = fold(module)
     x, mask = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32), np.arange(5)[None] < np.array([[5], [3]])
     for layer in (None, 2):
-        before, after = (np.asarray(m(jnp.asarray(x), jnp.asarray(mask), layer)) for m in (module, folded))
+        call = (jax.jit(m.__call__, static_argnums=2) for m in (module, folded))
+        before, after = (np.asarray(run(x, mask, layer)) for run in call)
         np.testing.assert_allclose(after[mask], before[mask], atol=1e-5)
     assert len(folded.layers) == 3 and folded.layers[1].query.kernel.shape == (8, 8)

@@ -3,7 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from v2s_jax.models.masking import cosine_logits, masked_prediction_loss, other_span, span_mask
+from v2s_jax.models import masking
+from v2s_jax.models.masking import cosine_logits, masked_prediction_loss
+
+span_mask = jax.jit(masking.span_mask, static_argnums=(2, 3, 4))
+other_span = jax.jit(masking.other_span)
 
 
 def lengths_to_mask(lengths, frames):
@@ -18,7 +22,7 @@ def runs(row):
 
 def test_single_frames_are_drawn_without_repetition():
     mask = lengths_to_mask([10, 4, 0], 10)
-    hidden = jax.jit(span_mask, static_argnums=(2, 3))(jax.random.key(0), mask, 0.5, 1)
+    hidden = span_mask(jax.random.key(0), mask, 0.5, 1)
     np.testing.assert_array_equal(hidden.sum(1), [5, 2, 0])
     assert not (hidden & ~mask).any()
 
@@ -50,7 +54,7 @@ def test_clips_shorter_than_a_span_are_hidden_from_some_frame_on():
 def test_hidden_runs_are_replaced_by_runs_elsewhere_in_the_clip():
     mask = lengths_to_mask([30] * 100, 36)
     hidden = span_mask(jax.random.key(2), mask, 0.3, 5)
-    source = np.asarray(jax.jit(other_span)(jax.random.key(3), hidden, mask))
+    source = np.asarray(other_span(jax.random.key(3), hidden, mask))
     hidden, places, sources = np.asarray(hidden), np.arange(36), set()
     for row, own in zip(hidden, source, strict=True):
         np.testing.assert_array_equal(own[~row], places[~row])

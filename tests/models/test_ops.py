@@ -5,11 +5,8 @@ import pytest
 from flax import nnx
 from jax import lax
 
+from tests.models.test_ops1d import normal, with_gradients
 from v2s_jax.models import ops
-
-
-def normal(*shape: int, seed: int = 0) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
 def plain_conv(x, kernel, stride):
@@ -22,11 +19,11 @@ def plain_conv(x, kernel, stride):
 @pytest.mark.parametrize("size", [1, 2, 3, 6, 11])
 def test_conv3x3_and_both_gradients_equal_the_plain_convolution(stride, size):
     x, kernel = normal(4, size, size, 5), normal(3, 3, 5, 7, seed=1)
-    dy = normal(*plain_conv(x, kernel, stride).shape, seed=2)
-    ours, vjp = jax.vjp(lambda x, k: ops.conv3x3(x, k, stride), x, kernel)
-    plain, plain_vjp = jax.vjp(lambda x, k: plain_conv(x, k, stride), x, kernel)
+    (ours, plain), *gradients = with_gradients(
+        lambda x, k: ops.conv3x3(x, k, stride), lambda x, k: plain_conv(x, k, stride), x, kernel
+    )
     np.testing.assert_allclose(ours, plain, atol=1e-5)
-    for own, expected in zip(vjp(dy), plain_vjp(dy), strict=True):
+    for own, expected in gradients:
         np.testing.assert_allclose(own, expected, atol=1e-4)
 
 
@@ -44,17 +41,17 @@ def test_weight_gradients_for_the_cpu_and_for_other_platforms_agree():
 def test_stem_equals_the_3d_convolution_and_its_weight_gradient():
     video, kernel = normal(2, 6, 12, 12), normal(5, 7, 7, 1, 3, seed=1)
 
-    def plain(kernel):
+    def plain(video, kernel):
         return lax.conv_general_dilated(
             video[..., None], kernel, (1, 2, 2), [(2, 2), (3, 3), (3, 3)], dimension_numbers=("NDHWC", "DHWIO", "NDHWC")
         )
 
-    ours, vjp = jax.vjp(lambda kernel: ops.stem_conv3d(video, kernel), kernel)
-    expected, plain_vjp = jax.vjp(plain, kernel)
+    (ours, expected), _, (gradient, plain_gradient) = with_gradients(ops.stem_conv3d, plain, video, kernel)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
+    np.testing.assert_allclose(gradient, plain_gradient, atol=1e-3)
     dy = normal(*expected.shape, seed=2)
-    np.testing.assert_allclose(vjp(dy)[0], plain_vjp(dy)[0], atol=1e-3)
-    np.testing.assert_allclose(ops._stem_weight_gradient_plain(video, dy, kernel.shape, 2), plain_vjp(dy)[0], atol=1e-3)
+    elsewhere = jax.jit(lambda: ops._stem_weight_gradient_plain(video, dy, kernel.shape, 2))()
+    np.testing.assert_allclose(elsewhere, plain_gradient, atol=1e-3)
 
 
 def test_max_pool_equals_flax_and_sends_the_gradient_to_the_maximum():
@@ -63,19 +60,19 @@ def test_max_pool_equals_flax_and_sends_the_gradient_to_the_maximum():
     def flax_pool(x):
         return nnx.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
-    ours, vjp = jax.vjp(ops.max_pool3x3, x)
-    expected, flax_vjp = jax.vjp(flax_pool, x)
+    (ours, expected), (gradient, flax_gradient), _ = with_gradients(
+        lambda x, _: ops.max_pool3x3(x), lambda x, _: flax_pool(x), x, jnp.zeros(1)
+    )
     np.testing.assert_array_equal(ours, expected)
-    np.testing.assert_allclose(vjp(expected)[0], flax_vjp(expected)[0], atol=1e-6)
+    np.testing.assert_allclose(gradient, flax_gradient, atol=1e-6)
 
 
 def test_depthwise_forms_agree_with_their_gradients():
     x, kernel = normal(2, 9, 4), normal(5, 4, seed=1)
-    np.testing.assert_allclose(ops._depthwise_by_shifts(x, kernel), ops._depthwise_plain(x, kernel), atol=1e-5)
-    shifts, plain = (
-        jax.grad(lambda k, f=f: (f(x, k) ** 2).sum())(kernel) for f in (ops.depthwise_conv1d, ops._depthwise_plain)
-    )
-    np.testing.assert_allclose(shifts, plain, rtol=1e-4, atol=1e-4)
+    (shifts, plain), *gradients = with_gradients(ops._depthwise_by_shifts, ops._depthwise_plain, x, kernel)
+    np.testing.assert_allclose(shifts, plain, atol=1e-5)
+    for own, expected in gradients:
+        np.testing.assert_allclose(own, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_depthwise_by_hand():

@@ -20,18 +20,32 @@ def plain_transpose(x, kernel, stride, padding):
     )
 
 
+def with_gradients(ours, plain, x, kernel):
+    """What both functions give, and their gradients, as one program: `(ours, theirs)` of each."""
+
+    @jax.jit
+    def run(x, kernel):
+        (own, vjp), (expected, plain_vjp) = jax.vjp(ours, x, kernel), jax.vjp(plain, x, kernel)
+        dy = normal(*expected.shape, seed=2)
+        return (own, expected), *zip(vjp(dy), plain_vjp(dy), strict=True)
+
+    return run(x, kernel)
+
+
 @pytest.mark.parametrize(
     ("taps", "stride"), [(11, 5), (8, 4), (4, 2), (16, 8), (16, 2), (15, 5), (10, 5), (3, 1), (2, 2), (2, 3)]
 )
 def test_transposed_convolution_and_its_gradients_equal_the_plain_one(taps, stride):
     padding = max(taps - stride, 0) // 2
     x, kernel = normal(2, 6, 3), normal(taps, 3, 4, seed=1)
-    ours, vjp = jax.vjp(lambda x, k: ops1d.conv_transpose1d(x, k, stride, padding), x, kernel)
-    plain, plain_vjp = jax.vjp(lambda x, k: plain_transpose(x, k, stride, padding), x, kernel)
+    (ours, plain), *gradients = with_gradients(
+        lambda x, k: ops1d.conv_transpose1d(x, k, stride, padding),
+        lambda x, k: plain_transpose(x, k, stride, padding),
+        *(x, kernel),
+    )
     assert ours.shape[1] == ops1d.transposed_length(6, taps, stride, padding)
     np.testing.assert_allclose(ours, plain, atol=2e-6)
-    dy = normal(*plain.shape, seed=2)
-    for own, expected in zip(vjp(dy), plain_vjp(dy), strict=True):
+    for own, expected in gradients:
         np.testing.assert_allclose(own, expected, atol=1e-5)
 
 
@@ -47,9 +61,8 @@ def test_transposed_convolution_adds_each_tap_where_it_belongs(steps, taps, stri
     expected = np.zeros((steps - 1) * stride + taps)
     for step, value in enumerate(x):
         expected[step * stride : step * stride + taps] += value * kernel
-    ours = ops1d.conv_transpose1d(
-        jnp.asarray(x, jnp.float32)[None, :, None], jnp.asarray(kernel, jnp.float32)[:, None, None], stride, padding
-    )
+    stretch = jax.jit(ops1d.conv_transpose1d, static_argnums=(2, 3))
+    ours = stretch(np.float32(x)[None, :, None], np.float32(kernel)[:, None, None], stride, padding)
     np.testing.assert_allclose(ours[0, :, 0], expected[padding : padding + length], rtol=1e-6)
 
 
@@ -65,20 +78,22 @@ def test_transposed_convolution_by_hand():
 def test_grouped_convolution_and_its_gradients_equal_the_plain_one(stride, dilation, taps):
     x, kernel = normal(2, 13, 6), normal(taps, 2, 9, seed=1)
     settings = dict(stride=stride, padding=taps // 2, dilation=dilation, groups=3)
-    ours, vjp = jax.vjp(lambda x, k: ops1d.conv1d(x, k, **settings), x, kernel)
-    plain, plain_vjp = jax.vjp(lambda x, k: ops1d._plain(x, k, **settings), x, kernel)
+    (ours, plain), *gradients = with_gradients(
+        lambda x, k: ops1d.conv1d(x, k, **settings), lambda x, k: ops1d._plain(x, k, **settings), x, kernel
+    )
     np.testing.assert_allclose(ours, plain, atol=1e-5)
-    for own, expected in zip(vjp(plain), plain_vjp(plain), strict=True):
+    for own, expected in gradients:
         np.testing.assert_allclose(own, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("taps", "padding"), [(1, 0), (5, 2), (3, 0), (4, 3), (5, 6)])
 def test_a_wide_and_short_convolution_and_its_gradients_equal_the_plain_one(taps, padding):
     x, kernel = normal(2, 4, 9), normal(taps, 9, 3, seed=1)
-    ours, vjp = jax.vjp(lambda x, k: ops1d.conv1d(x, k, padding=padding), x, kernel)
-    plain, plain_vjp = jax.vjp(lambda x, k: ops1d._plain(x, k, 1, padding, 1, 1), x, kernel)
+    (ours, plain), *gradients = with_gradients(
+        lambda x, k: ops1d.conv1d(x, k, padding=padding), lambda x, k: ops1d._plain(x, k, 1, padding, 1, 1), x, kernel
+    )
     np.testing.assert_array_equal(ours, plain)
-    for own, expected in zip(vjp(plain), plain_vjp(plain), strict=True):
+    for own, expected in gradients:
         np.testing.assert_allclose(own, expected, atol=1e-4)
 
 
