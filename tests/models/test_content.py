@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
+from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.models.content import ContentEncoder, smoothed_entropy
 
@@ -19,9 +20,9 @@ def encoder():
 def test_two_steps_to_a_frame_and_padding_changes_nothing():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 6)), jnp.float32)
     steps = jnp.arange(14)[None] < jnp.array([[14], [8]])
-    found = encoder()(x, steps)
+    found = run(encoder(), x, steps)
     assert found.features.shape == (2, 14, 8) and found.logits.shape == (2, 14, 5)
-    alone = encoder()(x[1:, :4], jnp.ones((1, 8), bool))
+    alone = run(encoder(), x[1:, :4], jnp.ones((1, 8), bool))
     np.testing.assert_allclose(found.logits[1, :8], alone.logits[0], atol=1e-5)
     assert np.abs(found.logits[:, ::2] - found.logits[:, 1::2]).max() > 1e-3  # the steps of a frame differ
 

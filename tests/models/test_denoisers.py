@@ -1,9 +1,9 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
+from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.models import dit, mel_transformer
 from v2s_jax.models.fold import fold
@@ -27,11 +27,6 @@ def config(name, **changes):
 
 def denoiser(name, **changes):
     return evaluation_mode(filled(lambda: build_denoiser(config(name, **changes), nnx.Rngs(0))))
-
-
-def run(module, *arrays):
-    graphdef, state = nnx.split(module)
-    return jax.jit(lambda state, arrays: nnx.merge(graphdef, state)(*arrays))(state, arrays)
 
 
 @pytest.mark.parametrize("name", ["dit", "mel_transformer"])

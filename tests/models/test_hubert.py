@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
+from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.hubert import HuBERT, TimeNorm, count_frames, default_config, normalise_waveform
 
@@ -26,10 +27,12 @@ def call(model, *args, layer=None, exact_padding=False, states=False):
     return _call(graphdef, states, nnx.to_pure_dict(state), args, layer, exact_padding)
 
 
+@functools.cache
 def encoder(norm="group", dtype=jnp.float32):
     large = norm == "layer"
     own = dict(conv_pos_groups=2, conv_norm=norm, conv_bias=large, norm_first=large)
-    model = HuBERT(ConfigDict(default_config().to_dict() | SMALL | own), rngs=nnx.Rngs(0), dtype=dtype)
+    config = ConfigDict(default_config().to_dict() | SMALL | own)
+    model = filled(lambda: HuBERT(config, rngs=nnx.Rngs(0), dtype=dtype))
     return nnx.view(model, deterministic=True)
 
 

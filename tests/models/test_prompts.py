@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.compiled import run
 from tests.small_encoder import small_config
 from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
@@ -31,11 +32,6 @@ class Pair(nnx.Module):
 def prompted(**settings) -> Pair:
     config = small_config(layers=2, **settings).encoder
     return evaluation_mode(filled(lambda: Pair(config)))
-
-
-def run(module, **clip):
-    graphdef, state = nnx.split(module)
-    return jax.jit(lambda state, clip: nnx.merge(graphdef, state)(**clip))(state, clip)
 
 
 @pytest.mark.parametrize("norm_first", [True, False])

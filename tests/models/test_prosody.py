@@ -1,12 +1,16 @@
+import functools
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
+from tests.compiled import run
 from tests.small_vocoder import filled
+from v2s_jax.models import prosody
 from v2s_jax.models.prosody import (
     CONTROLS,
     ENERGY_SCALE,
@@ -15,10 +19,9 @@ from v2s_jax.models.prosody import (
     ContourEmbedding,
     Contours,
     ProsodyPredictor,
-    control,
-    measured,
-    prosody_losses,
 )
+
+control, measured, prosody_losses = map(jax.jit, (prosody.control, prosody.measured, prosody.prosody_losses))
 
 HZ = jnp.array([[0.0, 100.0, 200.0, 0.0], [120.0, 120.0, 0.0, 0.0]])
 ENERGY = jnp.array([[-9.0, -3.0, -3.0, -6.0], [-2.0, -2.0, -5.0, 0.0]])
@@ -94,17 +97,17 @@ def test_the_predictor_does_not_hear_padding():
     made = nnx.view(made, deterministic=True, use_running_average=True)
     rng = np.random.default_rng(0)
     x, seen = jnp.asarray(rng.normal(size=(2, 8, 6)), jnp.float32), jnp.asarray(rng.normal(size=(2, 4, 4)), jnp.float32)
-    found = made(x, seen, jnp.arange(8)[None] < jnp.array([[8], [4]]))
+    found = run(made, x, seen, jnp.arange(8)[None] < jnp.array([[8], [4]]))
     assert found.pitch.shape == (2, 16)
-    alone = made(x[1:, :4], seen[1:, :2], jnp.ones((1, 4), bool))
+    alone = run(made, x[1:, :4], seen[1:, :2], jnp.ones((1, 4), bool))
     for one, other in zip(found, alone, strict=True):
         np.testing.assert_allclose(one[1, :8], other[0], atol=1e-5)
-    blind = made(x, 0 * seen, jnp.ones((2, 8), bool))
-    assert np.abs(blind.energy - made(x, seen, jnp.ones((2, 8), bool)).energy).max() > 1e-3
+    blind = run(made, x, 0 * seen, jnp.ones((2, 8), bool))
+    assert np.abs(blind.energy - run(made, x, seen, jnp.ones((2, 8), bool)).energy).max() > 1e-3
 
 
 def test_pitch_counts_only_where_there_is_voice():
-    embed = filled(lambda: ContourEmbedding(5, jnp.float32, nnx.Rngs(0)))
+    embed = functools.partial(run, filled(lambda: ContourEmbedding(5, jnp.float32, nnx.Rngs(0))))
     silent = Contours(jnp.full((1, 4), -30.0), jnp.array([[0.0, 1, 2, 3]]), jnp.zeros((1, 4)))
     assert embed(silent).shape == (1, 2, 5)
     np.testing.assert_allclose(embed(silent), embed(silent._replace(pitch=jnp.zeros((1, 4)))), atol=1e-6)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.compiled import run
+from tests.small_vocoder import filled
 from v2s_jax.features.speaker_mel import normalise_volume, partials, trim_silence
 from v2s_jax.models.speaker import LSTM, SIZES, SpeakerEncoder, default_config, unit
 
@@ -11,7 +13,7 @@ from v2s_jax.models.speaker import LSTM, SIZES, SpeakerEncoder, default_config, 
 def tiny(**changes) -> SpeakerEncoder:
     config = default_config("small")
     config.update({"hidden": 6, "dim": 8} | changes)
-    return SpeakerEncoder(config, rngs=nnx.Rngs(0))
+    return filled(lambda: SpeakerEncoder(config, rngs=nnx.Rngs(0)))
 
 
 def test_lstm_by_hand():
@@ -50,7 +52,7 @@ def test_every_size_has_the_numbers_of_the_published_layout():
 
 def test_embeddings_are_unit_vectors_without_negative_entries():
     mel = np.random.default_rng(0).uniform(size=(3, 20, 40)).astype(np.float32)
-    found = tiny()(jnp.asarray(mel))
+    found = run(tiny(), mel)
     assert found.shape == (3, 8) and found.dtype == jnp.float32
     assert (found >= 0).all()
     np.testing.assert_allclose(jnp.linalg.norm(found, axis=-1), 1, rtol=1e-5)
@@ -59,28 +61,30 @@ def test_embeddings_are_unit_vectors_without_negative_entries():
 def test_rows_do_not_see_each_other():
     mel = jnp.asarray(np.random.default_rng(0).uniform(size=(3, 20, 40)), jnp.float32)
     model = tiny()
-    np.testing.assert_allclose(model(mel)[1:2], model(mel[1:2]), atol=1e-6)
+    np.testing.assert_allclose(run(model, mel)[1:2], run(model, mel[1:2]), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", ["published", "small"])
 def test_gradient_reaches_the_sound_and_is_finite_at_silence(size):
     config = default_config(size)
     config.update({"layers": 2, "hidden": 6, "dim": 8})
-    model = SpeakerEncoder(config, rngs=nnx.Rngs(0))
+    model = filled(lambda: SpeakerEncoder(config, rngs=nnx.Rngs(0)))
     mel = jnp.asarray(np.random.default_rng(0).uniform(0.5, 1, size=(1, 12, 40)), jnp.float32)
 
     weights = jnp.asarray(np.random.default_rng(2).normal(size=(1, 8)), jnp.float32)
 
+    @jax.jit
     def score(mel):
         return (model(mel) * weights).sum()
 
-    gradient = jax.grad(score)(mel)
+    slopes = jax.jit(jax.grad(score))
+    gradient = slopes(mel)
     assert (jnp.abs(gradient).sum(-1) > 0).all()  # of every frame
     direction = jnp.asarray(np.random.default_rng(1).normal(size=mel.shape), jnp.float32)
     step = 1e-3
     slope = (score(mel + step * direction) - score(mel - step * direction)) / (2 * step)
     assert float((gradient * direction).sum()) == pytest.approx(float(slope), rel=0.01, abs=1e-4)
-    assert jnp.isfinite(jax.grad(score)(jnp.zeros_like(mel))).all()
+    assert jnp.isfinite(slopes(jnp.zeros_like(mel))).all()
 
 
 def test_unit_of_nothing_is_nothing_with_a_finite_gradient():
@@ -93,7 +97,10 @@ def test_bfloat16_computes_about_the_same():
     config = default_config("small")
     config.update({"hidden": 16, "dim": 8})
     mel = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 20, 40)), jnp.float32)
-    exact, rough = (SpeakerEncoder(config, rngs=nnx.Rngs(0), dtype=dtype)(mel) for dtype in (jnp.float32, jnp.bfloat16))
+    exact, rough = (
+        run(filled(lambda dtype=dtype: SpeakerEncoder(config, rngs=nnx.Rngs(0), dtype=dtype)), mel)
+        for dtype in (jnp.float32, jnp.bfloat16)
+    )
     assert rough.dtype == jnp.float32
     np.testing.assert_allclose(rough, exact, atol=0.02)
 
@@ -105,7 +112,7 @@ def test_an_utterance_is_the_normalised_mean_of_its_partials(seconds, count):
     model = tiny()
     mels = partials(trim_silence(normalise_volume(wave)))
     assert len(mels) == count
-    mean = np.mean([np.asarray(model(jnp.asarray(mel[None])))[0] for mel in mels], axis=0)
+    mean = np.mean([np.asarray(run(model, mel[None]))[0] for mel in mels], axis=0)
     found = model.embed_utterance(wave)
     np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-6)
     assert found.dtype == np.float32

@@ -263,6 +263,22 @@ def test_audio_only_rows_hear_the_truth_if_the_procedure_says_so():
     assert losses["dropout_true"][0] == losses["dropout_true"][1] == pytest.approx(losses["dropout_true"][0])
 
 
+def test_a_batch_in_which_nothing_is_seen_does_no_harm():
+    graphdef, params, rest = nnx.split(small(base="none", modality_dropout={"video": 0.0, "audio": 1.0}), nnx.Param, ...)
+
+    @jax.jit
+    def slopes(params, rest, batch):
+        def loss(params):
+            system = nnx.merge(graphdef, params, rest, copy=True)
+            return system.loss(batch, nnx.Rngs(0))[0], nnx.state(system, nnx.BatchStat)
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    gradients, stats = slopes(params, rest, clips())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((gradients, stats)))
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(nnx.to_pure_dict(gradients)["frontend"]))
+
+
 def test_what_is_exported_has_no_count_of_steps():
     config = small_config(modality_dropout={"ramp": 5})
     system = nnx.eval_shape(lambda: build(config, nnx.Rngs(0)))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.compiled import run
+from tests.small_vocoder import filled
 from v2s_jax.data.batch import Batch
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.systems.base import System
@@ -33,7 +35,7 @@ def small_config(**changes):
 
 @pytest.fixture(scope="module")
 def system():
-    return GE2E(small_config(), rngs=nnx.Rngs(0))
+    return filled(lambda: GE2E(small_config(), rngs=nnx.Rngs(0)))
 
 
 def batch(lengths=(40, 40, 40, 40), frames=40):
@@ -142,16 +144,16 @@ def test_a_disguise_changes_loudness_and_adds_noise_within_bounds():
 
 def test_system(system):
     assert isinstance(system, System) and system.utterances == 2
-    loss, metrics = system.loss(batch(), nnx.Rngs(0))
+    loss, metrics = run(system, batch(), method="loss", seed=0)
     assert jnp.isfinite(loss) and metrics.keys() == {"eer", "scale", "bias"}
-    vectors = evaluation_mode(system).synthesize(batch())
+    vectors = run(evaluation_mode(system), batch(), method="synthesize")
     np.testing.assert_allclose(jnp.linalg.norm(vectors, axis=-1), 1, rtol=1e-5)
 
 
 def test_rows_without_a_clip_do_not_change_the_loss(system):
     judge = evaluation_mode(system)
-    whole, _ = judge.loss(batch(), nnx.Rngs(0))
-    padded, _ = judge.loss(batch((40, 40, 40, 40, 0, 0)), nnx.Rngs(0))
+    whole, _ = run(judge, batch(), method="loss", seed=0)
+    padded, _ = run(judge, batch((40, 40, 40, 40, 0, 0)), method="loss", seed=0)
     np.testing.assert_allclose(padded, whole, rtol=1e-5)
 
 
@@ -161,7 +163,7 @@ def test_all_parameters_learn(system):
     def loss(params):
         return nnx.merge(graphdef, params, rest).loss(batch(), nnx.Rngs(0))[0]
 
-    gradients = nnx.to_flat_state(jax.grad(loss)(params))
+    gradients = nnx.to_flat_state(jax.jit(jax.grad(loss))(params))
     still = {"/".join(map(str, path)) for path, value in gradients if not np.any(value[...])}
     assert still <= {"encoder/similarity/bias"}
 

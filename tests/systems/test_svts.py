@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.compiled import run
+from tests.small_vocoder import filled
 from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
@@ -17,6 +19,11 @@ def small_config(**changes):
     config = svts.default_config("tiny")
     config.update(dict(resnet=(2, 2, 3, 4), blocks=1, width=8, heads=2, hidden=16, kernel_size=3) | changes)
     return config
+
+
+def evaluated(**changes):
+    system = filled(lambda: build(small_config(**changes), nnx.Rngs(0)))
+    return nnx.view(system, deterministic=True, use_running_average=True)
 
 
 def batch(frames: int = 4, lengths: tuple[int, ...] = (4, 2), **fields) -> Batch:
@@ -36,20 +43,20 @@ def test_sizes_have_the_published_numbers_of_parameters(size, millions):
 
 
 def test_synthesis_of_a_padded_clip_equals_that_of_the_clip_alone():
-    system = nnx.view(build(small_config(), nnx.Rngs(0)), deterministic=True, use_running_average=True)
+    system = evaluated()
     both = batch()
-    mel = system.synthesize(both)
-    alone = system.synthesize(Batch(jnp.array([2]), both.mouth[1:, :2]))
+    mel = run(system, both, method="synthesize")
+    alone = run(system, Batch(jnp.array([2]), both.mouth[1:, :2]), method="synthesize")
     assert mel.shape == (2, 16, 80)
     np.testing.assert_allclose(mel[1, :8], alone[0], atol=1e-4)
     np.testing.assert_allclose(mel[1, 8:], LOG_FLOOR)
 
 
 def test_text_may_teach_the_features():
-    system = nnx.view(build(small_config(ctc_weight=0.1), nnx.Rngs(0)), deterministic=True, use_running_average=True)
+    system = evaluated(ctc_weight=0.1)
     assert "characters" in system.fields
     both = batch(characters=np.array([[3, 4, 0, 0], [0, 0, 0, 0]], np.int32))
-    loss, metrics = system.loss(both, nnx.Rngs(dropout=0))
+    loss, metrics = run(system, both, method="loss", seed=0)
     assert float(loss) == pytest.approx(
         float(metrics["l1"] + metrics["spectral_convergence"] + 0.1 * metrics["ctc"]), rel=1e-5
     )
@@ -57,36 +64,36 @@ def test_text_may_teach_the_features():
 
 
 def test_only_the_crop_is_seen():
-    system = nnx.view(build(small_config(crop=56), nnx.Rngs(0)), deterministic=True, use_running_average=True)
+    system = evaluated(crop=56)
     both = batch()
     darkened = dataclasses.replace(both, mouth=both.mouth.at[:, :, :16].set(0).at[:, :, -16:].set(0))
-    np.testing.assert_array_equal(system.synthesize(both), system.synthesize(darkened))
+    np.testing.assert_array_equal(run(system, both, method="synthesize"), run(system, darkened, method="synthesize"))
     nearer = dataclasses.replace(both, mouth=both.mouth.at[:, :, 16].set(0))
-    assert np.abs(system.synthesize(both) - system.synthesize(nearer)).max() > 1e-4
+    assert np.abs(run(system, both, method="synthesize") - run(system, nearer, method="synthesize")).max() > 1e-4
     with pytest.raises(ValueError, match="system.crop is 90"):
         build(small_config(crop=90), nnx.Rngs(0))
 
 
 def test_loss_ignores_padding_and_an_empty_row():
-    system = nnx.view(build(small_config(), nnx.Rngs(0)), deterministic=True, use_running_average=True)
+    system = evaluated()
     both = batch(lengths=(4, 0))
-    padded, metrics = system.loss(both, nnx.Rngs(dropout=0))
-    loss, _ = system.loss(jax.tree.map(lambda x: x[:1], both), nnx.Rngs(dropout=0))
+    padded, metrics = run(system, both, method="loss", seed=0)
+    loss, _ = run(system, jax.tree.map(lambda x: x[:1], both), method="loss", seed=0)
     assert set(metrics) == {"l1", "spectral_convergence"}
     assert float(padded) == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_speaker_embedding_changes_the_speech_and_is_asked_for():
-    system = build(small_config(speaker_embedding=True), nnx.Rngs(0))
+    system = evaluated(speaker_embedding=True)
     assert "speaker_embedding" in system.fields
-    system = nnx.view(system, deterministic=True, use_running_average=True)
-    one, other = (system.synthesize(batch(speaker_embedding=np.eye(2, 256, k, dtype=np.float32))) for k in (0, 5))
+    speakers = (batch(speaker_embedding=np.eye(2, 256, k, dtype=np.float32)) for k in (0, 5))
+    one, other = (run(system, clips, method="synthesize") for clips in speakers)
     assert abs(one - other).max() > 1e-3
 
 
 @pytest.mark.slow
 def test_one_batch_is_learnt():
-    system = build(small_config(dropout=0.0, resnet=(4, 4, 8, 8), width=32), nnx.Rngs(0))
+    system = filled(lambda: build(small_config(dropout=0.0, resnet=(4, 4, 8, 8), width=32), nnx.Rngs(0)))
     graphdef, params, stats = nnx.split(system, nnx.Param, ...)
     data = batch()
 

@@ -76,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
         raise V2SError(f"{args.model}: {found.kind} as a whole was never published in another layout; {hint}")
     else:
         config, params, stats = handed_on(found)
-        card = given or found.card or model_card(name, config, count, speaks=found.module.kind == "mel")
+        speaks = found.module.kind != "embedding" and "mouth" in found.module.fields
+        card = given or found.card or model_card(name, config, count, speaks)
         save_pretrained(args.out, config, params, stats, card, args.dtype)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")

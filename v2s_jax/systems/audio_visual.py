@@ -130,7 +130,9 @@ class AudioVisual(LipReader):
         if self.state == AUDIO:
             return jnp.zeros((*mask.shape, self.config.resnet[-1]))
         shown = mask & (state != AUDIO)[:, None]
-        return jnp.where(shown[..., None], self.watch(batch, shown), 0)
+        # If no clip of a batch is to be seen the front end looks at all: its batch norms cannot measure nothing.
+        looked = jnp.where(shown.any(), shown, mask)
+        return jnp.where(shown[..., None], self.watch(batch, looked), 0)
 
     def features(
         self,

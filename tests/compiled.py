@@ -1,0 +1,19 @@
+"""Modules called as one program, compiled once for all that are built alike: most of the suite is compiling."""
+
+import functools
+from typing import Any
+
+import jax
+from flax import nnx
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _call(graphdef: nnx.GraphDef, method: str, seed: int | None, state: Any, args: tuple, named: dict) -> Any:
+    rngs = () if seed is None else (nnx.Rngs(seed),)
+    return getattr(nnx.merge(graphdef, state), method)(*args, *rngs, **named)
+
+
+def run(module: nnx.Module, *args: Any, method: str = "__call__", seed: int | None = None, **named: Any) -> Any:
+    """`module.method(*args, **named)`, with generators of a seed behind the arguments if one is given."""
+    graphdef, state = nnx.split(module)
+    return _call(graphdef, method, seed, state, args, named)
