@@ -1,4 +1,5 @@
 import argparse
+import dataclasses
 import json
 import shutil
 
@@ -192,3 +193,32 @@ def test_settings_that_no_sampler_has(clips, model, tmp_path, capsys):
         with pytest.raises(SystemExit):
             synthesize(clips, "--out", tmp_path / "out", "--sampler", setting)
         assert f"'{setting}' is no NAME=NUMBER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_records_of_a_data_set(talker_data, model, tmp_path, rows, quick):
+    options = ["--model", model, "--format", "flac", "--mel", "--split", "train", "--batch-size", rows, "--jobs", 1]
+    assert synthesize(talker_data, "--out", tmp_path / "out", *options) == 0
+    entries = manifest(tmp_path / "out")
+    assert len(entries) == 6
+    for name, entry in entries.items():
+        assert entry["wav"] == f"{name}.flac" and entry["mel"] == f"{name}.npy" and "video" not in entry
+        wave, mel = read_wav(tmp_path / "out" / entry["wav"]), np.load(tmp_path / "out" / entry["mel"])
+        assert len(wave) == 160 * len(mel) and mel.shape[1] == 80 and mel.dtype == np.float32
+        assert entry["seconds"] == pytest.approx(len(wave) / 16000, abs=1e-3)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.flac")}
+    assert synthesize(talker_data, "--out", tmp_path / "out", *options) == 0
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.flac")}
+
+
+def test_together_is_as_alone_and_a_bad_one_spoils_no_other(clips, model, talker_data, tmp_path):
+    together = Synthesizer.from_pretrained(model, 3)
+    jobs = command.find_jobs([talker_data], tmp_path)[:2] + command.find_jobs([clips / "silent.mp4"], tmp_path)
+    outcomes = [(job, command.read(job, None, frozenset({"mouth"}))) for job in jobs]
+    bad = outcomes[1][1].clip
+    short = command.Read(dataclasses.replace(bad, mouth=bad.mouth[:0]), 0.1)
+    found = dict(command._spoken([outcomes[0], (jobs[1], short), outcomes[2]], together, 3))
+    assert "has no mouth" in str(found[jobs[1]])
+    for job, outcome in (outcomes[0], outcomes[2]):
+        [(_, alone)] = command._together([(job, outcome)], together)
+        np.testing.assert_allclose(found[job].waveform, alone.waveform, atol=1e-5)

@@ -1,5 +1,6 @@
-"""Sound of a clip: mono, 16 kHz, laid against the picture by timestamps; and WAV files in and out."""
+"""Sound of a clip: mono, 16 kHz, laid against the picture by timestamps; and sound files in and out."""
 
+import io
 import os
 import wave
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from jaxtyping import Float
 
 from v2s_jax.constants import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -138,15 +140,32 @@ def read_wav(path: str | os.PathLike) -> Float[np.ndarray, "n"]:
     return _lay_out(pieces, max((at + len(piece) for at, piece in pieces), default=0))
 
 
+def write_flac(path: str | os.PathLike, waveform: Float[np.ndarray, "n"], sample_rate: int = SAMPLE_RATE) -> None:
+    """Writes a waveform in [-1, 1] (clipped to it) as 16-bit FLAC, in one piece or not at all.
+
+    Raises:
+        V2SError: as `write_wav`.
+    """
+    packed = io.BytesIO()
+    soundfile.write(packed, _pcm(waveform), sample_rate, "PCM_16", format="FLAC")
+    with replacing(path) as file:
+        file.write(packed.getvalue())
+
+
 def write_wav(path: str | os.PathLike, waveform: Float[np.ndarray, "n"], sample_rate: int = SAMPLE_RATE) -> None:
     """Writes a waveform in [-1, 1] (clipped to it) as 16-bit PCM, in one piece or not at all.
 
     Raises:
         V2SError: the file cannot be written (no such folder, no permission, full disk).
     """
-    data = np.round(np.clip(np.nan_to_num(waveform), -1, 1) * 32767).astype("<i2").tobytes()
+    data = _pcm(waveform).tobytes()
     with replacing(path) as file, wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(sample_rate)
         out.writeframes(data)
+
+
+def _pcm(waveform: np.ndarray) -> np.ndarray:
+    """16-bit samples."""
+    return np.round(np.clip(np.nan_to_num(waveform), -1, 1) * 32767).astype("<i2")

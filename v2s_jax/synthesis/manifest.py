@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import IO, Any
 
+from v2s_jax.data.metadata import METADATA_FILE
 from v2s_jax.errors import V2SError
 from v2s_jax.media.atomic import replacing
-from v2s_jax.synthesis.jobs import Job, output_paths
+from v2s_jax.synthesis.jobs import Job, Wanted, output_paths
 
 Entry = dict[str, Any]
 NAME, FAILED = "manifest.jsonl", "failed.txt"
@@ -68,31 +69,31 @@ class Manifest:
         return V2SError(f"{self.path}: cannot be written ({error.strerror}); check permissions and free space")
 
 
-def done_before(out: Path, jobs: list[Job], wanted: Entry, video: bool) -> dict[str, Entry]:
+def done_before(out: Path, jobs: list[Job], made_by: Entry, wanted: Wanted) -> dict[str, Entry]:
     """Entries, by name, of clips that an earlier run finished and that would come out the same.
 
     Args:
         out: the output folder.
         jobs: the clips of this run.
-        wanted: what an entry must agree with, such as the model's fingerprint.
-        video: whether the mp4 must be there as well.
+        made_by: what an entry must agree with, such as the model's fingerprint.
+        wanted: the files that must be there.
     """
     found = {entry["id"]: entry for entry in _read(out / NAME)}
     done = {}
     for job in jobs:
         entry = found.get(job.name, {})
-        outputs = output_paths(out, job.name)[: 2 if video else 1]
-        asked = {"status": "ok"} | wanted | source_facts(job)
+        outputs = output_paths(out, job, wanted).values()
+        asked = {"status": "ok"} | made_by | source_facts(job)
         if all(entry.get(key) == value for key, value in asked.items()) and all(path.is_file() for path in outputs):
             done[job.name] = entry
     return done
 
 
 def source_facts(job: Job) -> Entry:
-    """What identifies a clip's file: another size or time of change, and it is spoken again."""
+    """What identifies a clip's file, or a data set's: another size or time of change, and it is spoken again."""
     facts: Entry = {"id": job.name, "source": str(job.source)}
     try:
-        stat = job.source.stat()
+        stat = (job.source / METADATA_FILE if job.split else job.source).stat()
     except OSError:
         return facts
     return facts | {"source_bytes": stat.st_size, "source_changed_ns": stat.st_mtime_ns}

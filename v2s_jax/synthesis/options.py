@@ -3,6 +3,10 @@
 import argparse
 import math
 
+import jax
+
+from v2s_jax.arguments import positive
+
 
 def add_sampler_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--sampler`, a list of (name, value) as `args.sampler`."""
@@ -16,6 +20,18 @@ def add_sampler_option(parser: argparse.ArgumentParser) -> None:
         help="for models that sample (evaluations=10, guidance=3), refine (rounds=2) or make prosody (pitch_shift=2); "
         "repeatable",
     )
+
+
+def add_batch_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--batch-size`; `batch_size` says what it comes to."""
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="windows computed at once (default: 1 on a CPU, 16 otherwise)"
+    )
+
+
+def batch_size(args: argparse.Namespace) -> int:
+    """The windows that are to be computed at once."""
+    return args.batch_size or (1 if jax.default_backend() == "cpu" else 16)
 
 
 def _setting(text: str) -> tuple[str, float]:

@@ -192,7 +192,15 @@ class Synthesizer:
         Raises:
             V2SError: the record lacks what the system needs.
         """
-        return self._speak([_face_of(record)], [record.id])[0]
+        return self.records([record])[0]
+
+    def records(self, records: Sequence[Record]) -> list[Speech]:
+        """Speech for several examples of a data set, each as by `synthesize_record`; similar lengths share batches.
+
+        Raises:
+            V2SError: a record lacks what the system needs.
+        """
+        return self._speak([_face_of(record) for record in records], [record.id for record in records])
 
     def mels(self, records: Sequence[Record]) -> list[Float[np.ndarray, "_ 80"]]:
         """Log-mels of the speech for examples of a data set, not sharpened: the model's, or of its waveforms.

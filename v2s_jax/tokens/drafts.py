@@ -4,14 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from v2s_jax.arguments import positive
 from v2s_jax.data.metadata import read_metadata
 from v2s_jax.data.schema import ARRAYS
 from v2s_jax.data.tokens import Tagger, add_tokens
-from v2s_jax.synthesis.options import add_sampler_option
+from v2s_jax.synthesis.options import add_batch_option, add_sampler_option, batch_size
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
 HELP = "speak every split of a prepared data set and add the log-mels (draft) to its records"
@@ -26,15 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder of the one to make")
     add_sampler_option(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of models that sample (default: 0)")
-    parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="windows computed at once (default: 1 on a CPU, 16 otherwise)"
-    )
+    add_batch_option(parser)
     parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="threads")
 
 
 def run(args: argparse.Namespace) -> int:
     """Adds the drafts and says how many records have one."""
-    rows = args.batch_size or (1 if jax.default_backend() == "cpu" else 16)
+    rows = batch_size(args)
     synthesizer = Synthesizer.from_pretrained(args.model, rows, args.seed, sampler=dict(args.sampler))
     name = Path(args.model).resolve().name if os.path.isdir(args.model) else args.model
     print(add_tokens(args.data, args.out, [tagger(synthesizer, name, args.data)], args.jobs, rows))
