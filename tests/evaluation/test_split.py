@@ -48,7 +48,7 @@ def test_a_split_is_spoken_and_scored(prepared, tmp_path, capsys):
 
 
 def test_models_may_look_at_all_that_silent_clips_have_where_it_is_there(prepared):
-    assert {"mouth", "face", "expression", "speaker_embedding", "face_embedding", "audio"} == FIELDS
+    assert {"mouth", "face", "expression", "speaker_embedding", "face_embedding", "audio", "draft"} == FIELDS
     dataset = ShardedDataset(prepared[1], "test")
     whole, silent = (dataset.read(dataset.ids.index(prepared[2][number].id), FIELDS) for number in (0, 2))
     assert whole.expression.shape == (12, 48, 48) and whole.face_embedding.shape == (5,)
