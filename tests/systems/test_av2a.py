@@ -264,7 +264,9 @@ def test_audio_only_rows_hear_the_truth_if_the_procedure_says_so():
 
 
 def test_a_batch_in_which_nothing_is_seen_does_no_harm():
-    graphdef, params, rest = nnx.split(small(base="none", modality_dropout={"video": 0.0, "audio": 1.0}), nnx.Param, ...)
+    graphdef, params, rest = nnx.split(
+        small(base="none", modality_dropout={"video": 0.0, "audio": 1.0}), nnx.Param, ...
+    )
 
     @jax.jit
     def slopes(params, rest, batch):
