@@ -1,6 +1,7 @@
 """Modules called as one program, compiled once for all that are built alike: most of the suite is compiling."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,3 +18,15 @@ def run(module: nnx.Module, *args: Any, method: str = "__call__", seed: int | No
     """`module.method(*args, **named)`, with generators of a seed behind the arguments if one is given."""
     graphdef, state = nnx.split(module)
     return _call(graphdef, method, seed, state, args, named)
+
+
+def traced_synthesis(system: nnx.Module) -> tuple[Callable, list, nnx.Module]:
+    """The compiled `synthesize` of a system, called with a batch and knobs, the knobs of its traces, and the system."""
+    graphdef, weights = nnx.split(system)
+    traces: list = []
+
+    def synthesize(weights: Any, batch: Any, knobs: Any) -> Any:
+        traces.append(knobs)
+        return nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(0), knobs)
+
+    return functools.partial(jax.jit(synthesize), weights), traces, system

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from v2s_jax.errors import BadClip, V2SError
-from v2s_jax.media.audio import read_audio, read_wav, write_wav
+from v2s_jax.media.audio import read_audio, read_wav, write_flac, write_wav
 from v2s_jax.media.container import open_container
 from v2s_jax.media.video import read_frames
 
@@ -162,3 +162,13 @@ def test_wav_refusals(tmp_path, make_clip, number_pictures):
     with pytest.raises(V2SError, match="cannot be written"):
         write_wav(tmp_path / "taken", np.zeros(10, np.float32))
     assert [item.name for item in tmp_path.iterdir()] == ["taken"]
+
+
+def test_flac_holds_what_wav_holds(tmp_path):
+    wave = np.array([0.0, 0.5, -0.25, 2.0, -3.0, np.nan] * 100, np.float32)
+    write_flac(tmp_path / "a.flac", wave)
+    write_wav(tmp_path / "a.wav", wave)
+    np.testing.assert_array_equal(read_wav(tmp_path / "a.flac"), read_wav(tmp_path / "a.wav"))
+    assert (tmp_path / "a.flac").read_bytes()[:4] == b"fLaC"
+    with pytest.raises(V2SError):
+        write_flac(tmp_path / "nowhere" / "a.flac", wave)

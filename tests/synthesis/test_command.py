@@ -195,12 +195,15 @@ def test_settings_that_no_sampler_has(clips, model, tmp_path, capsys):
         assert f"'{setting}' is no NAME=NUMBER" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("rows", [1, 4])
-def test_records_of_a_data_set(talker_data, model, tmp_path, rows, quick):
-    options = ["--model", model, "--format", "flac", "--mel", "--split", "train", "--batch-size", rows, "--jobs", 1]
+def test_records_of_a_data_set(talker_data, model, tmp_path, monkeypatch):
+    real, made = Synthesizer.from_pretrained, []
+    monkeypatch.setattr(
+        command.Synthesizer, "from_pretrained", lambda *args, **named: made.append(real(*args, **named)) or made[-1]
+    )
+    options = ["--model", model, "--format", "flac", "--mel", "--split", "train", "--batch-size", 4, "--jobs", 1]
     assert synthesize(talker_data, "--out", tmp_path / "out", *options) == 0
     entries = manifest(tmp_path / "out")
-    assert len(entries) == 6
+    assert len(entries) == 6 and made[0].network.batch_size == 4
     for name, entry in entries.items():
         assert entry["wav"] == f"{name}.flac" and entry["mel"] == f"{name}.npy" and "video" not in entry
         wave, mel = read_wav(tmp_path / "out" / entry["wav"]), np.load(tmp_path / "out" / entry["mel"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.small_av2a import clips, small_wave_config
+from tests.small_av2a import clips, small_config, small_wave_config
 from tests.small_vocoder import filled
 from v2s_jax.data.batch import Batch
 from v2s_jax.models.modality_norm import BOTH, VIDEO
@@ -102,7 +102,7 @@ def test_rules_cover_all_and_leave_base_and_listener(procedure):
     assert {path.split("/")[0] for path, action in alone.items() if action.player is None} == still | {"critics"}
 
 
-def test_what_is_handed_on_speaks_alike_and_does_not_train(system, spoken):
+def test_what_is_handed_on_is_without_critics_and_listener_and_does_not_train(system):
     section, left = system.handed_on(small_wave_config())
     bare = nnx.eval_shape(lambda: build(section, nnx.Rngs(0)))
     own, whole = (flatten(split_system(module)[1]) for module in (bare, system))
@@ -115,12 +115,6 @@ def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="system.tempo"):
         build(small_wave_config(tempo=(0.9, 1.1)), nnx.Rngs(0))
     config = small_wave_config("both")
-    config.v2a = build_mel_base()
+    config.v2a = small_config("both").v2a
     with pytest.raises(ValueError, match="system.v2a is of svts"):
         nnx.eval_shape(lambda: build(config, nnx.Rngs(0)))
-
-
-def build_mel_base():
-    from tests.small_av2a import small_config
-
-    return small_config("both").v2a

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from tests.compiled import traced_synthesis
 from tests.small_diffv2s import clips, small_config
 from tests.small_vocoder import filled
 from v2s_jax.constants import LOG_FLOOR
@@ -63,14 +64,7 @@ def program(decoder="mel_transformer", sampler=(), **settings):
     """The compiled `synthesize` in evaluation mode, and the calls in which it was traced."""
     system = evaluation_mode(small(sampler, decoder=decoder, **settings))
     assert isinstance(system, System)
-    graphdef, weights = nnx.split(system)
-    traces = []
-
-    def synthesize(weights, batch, knobs):
-        traces.append(knobs)
-        return nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(0), knobs)
-
-    return functools.partial(jax.jit(synthesize), weights), traces, system
+    return traced_synthesis(system)
 
 
 def silent(**changes):

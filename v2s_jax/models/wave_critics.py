@@ -1,7 +1,7 @@
 """The two critics of V2A-WaveGAN (arXiv 2104.13332): one of the waveform, one of its power spectrogram.
 
 Without norms, as the gradient penalty asks for verdicts on single rows. The paper's layers were not found: the first is
-WaveGAN's (Donahue et al. 2019, arXiv 1802.04208: 25 taps, every fourth step), the second the same in two dimensions.
+WaveGAN's (Donahue et al. 2019, arXiv 1802.04208: 25 taps, every fourth step), the second ours (3 x 3, every second).
 """
 
 import jax
@@ -29,7 +29,7 @@ def default_config(size: str = "full") -> ConfigDict:
 
 
 def power(wave: Float[Array, "B n"]) -> Float[Array, "B frames bins"]:
-    """What the power critic sees: the logarithm of the power spectrogram, about -1 to 1."""
+    """What the power critic sees: the logarithm of the power spectrogram, a tenth of it: -1.8 is silence."""
     return jnp.log(magnitudes(wave, _WINDOW, _HOP)) / 5
 
 

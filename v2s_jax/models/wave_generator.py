@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import SAMPLES_PER_FRAME
-from v2s_jax.models.audio_encoder import Conv1d
+from v2s_jax.models.masked_conv import Conv1d
 from v2s_jax.models.modality_norm import ModalityBatchNorm
 from v2s_jax.models.ops1d import conv_transpose1d
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from v2s_jax.arguments import positive
-from v2s_jax.data.schema import ARRAYS, Record
+from v2s_jax.data.schema import Record
 from v2s_jax.data.workers import Failure, run_isolated
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.media.atomic import make_folder, replacing
@@ -30,8 +30,7 @@ from v2s_jax.synthesis.reading import Read, read
 from v2s_jax.synthesis.speech import Speech, real_time_factor
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
-HELP = "speak clips: a wav for each, and an mp4 with the sound put back"
-
+HELP = "speak clips and records: a wav for each, and an mp4 of clips with the sound put back"
 INPUTS = "clips, folders searched for clips, lists (.txt, a path a line) of these, or prepared data sets"
 Outcome = tuple[Job, Read | Failure]
 
@@ -73,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
     done = done_before(args.out, jobs, made_by, wanted)
     todo = [job for job in jobs if job.name not in done]
     start, spoken = time.perf_counter(), 0.0
-    fields = frozenset(synthesizer.network.fields & ARRAYS | {"mouth"})
-    with Manifest(args.out, list(done.values())) as manifest, contextlib.closing(_read_all(todo, args, fields)) as read:
-        for job, speech in _spoken(progress(read, len(todo), "clips"), synthesizer, rows):
+    reading = contextlib.closing(_read_all(todo, args, synthesizer.looks_at))
+    with Manifest(args.out, list(done.values())) as manifest, reading as outcomes:
+        for job, speech in _spoken(progress(outcomes, len(todo), "clips"), synthesizer, rows):
             entry = source_facts(job) | made_by | _written(job, speech, args.out, wanted)
             manifest.add(entry)
             spoken += entry.get("seconds", 0.0)

@@ -74,13 +74,14 @@ def find_jobs(inputs: Sequence[Path], out: Path, wanted: Wanted | None = None, s
     clips = {source for source, *_ in sources}
     owners: dict[str, Job] = {}
     for job in sources.values():
+        paths = output_paths(out, job, wanted or Wanted())
         if job.name in owners:
             raise V2SError(
-                f"{owners[job.name].source} and {job.source} would both be written to {out / job.name}.wav; "
+                f"{owners[job.name].source} and {job.source} would both be written to {paths['sound']}; "
                 "rename one, or give them in two runs with different --out"
             )
         owners[job.name] = job
-        for target in output_paths(out, job, wanted or Wanted()).values():
+        for target in paths.values():
             if target.resolve() in clips:
                 raise V2SError(
                     f"{job.source.resolve()}: its output {target.resolve()} would replace a clip that is to be read; "

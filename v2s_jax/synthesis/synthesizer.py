@@ -20,7 +20,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import SAMPLE_RATE
-from v2s_jax.data.schema import Record
+from v2s_jax.data.schema import ARRAYS, Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.features.mel import log_mel
 from v2s_jax.media.clip import Clip, load_clip
@@ -210,6 +210,12 @@ class Synthesizer:
         """
         faces, names = [_face_of(record) for record in records], [record.id for record in records]
         return [made.rows if self.kind == "mel" else log_mel(made.rows) for made in self._compute(faces, names)]
+
+    @property
+    def looks_at(self) -> frozenset[str]:
+        """Array fields of a record that it uses, whether each is needed or only taken where it is there."""
+        fields = self.network.fields & ARRAYS | {"mouth"}
+        return frozenset(fields | ({"face"} if "face_embedding" in fields else set()))
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""

@@ -13,6 +13,7 @@ and the norms' states inside AV2A were NOT FOUND: convolutions over log-mels in 
 three states are ours. So are spoiled true sound in place of drafts (enhancement, inpainting), and further rounds.
 """
 
+import abc
 import dataclasses
 from typing import Literal, NamedTuple
 
@@ -33,8 +34,8 @@ from v2s_jax.models.modality_dropout import ModalityDropout
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO, ModalityBatchNorm
 from v2s_jax.models.spoil import Spoil
 from v2s_jax.systems.base import SILENT, frame_mask
+from v2s_jax.systems.lip_reader import LipReader
 from v2s_jax.systems.registry import build
-from v2s_jax.systems.regression import LipReader
 from v2s_jax.systems.sampler import Knobs
 
 STATES = {"audio": AUDIO, "video": VIDEO, "both": BOTH, "dropout": BOTH, "dropout_true": BOTH}  # outside training
@@ -157,25 +158,25 @@ class AudioVisual(LipReader):
             x = x + self.project_audio(self.audio_encoder(heard, mask & (state != VIDEO)[:, None]))
         return self.conformer(x, mask, rngs, state)
 
+    @abc.abstractmethod
     def speak(self, x: Float[Array, "B T D"], mask: Bool[Array, "B T"], state: Int[Array, "B"]) -> Array:
         """Speech, as the domain has it, of features."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def hear(self, speech: Array) -> Float[Array, "B M 80"]:
         """Scaled log-mel of speech as the domain has it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def silence(self, mask: Bool[Array, "B T"]) -> Array:
         """What `speak` would give if nothing were said."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def take(self, draft: Array) -> Array:
         """Speech as the domain has it of what a base synthesized."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def finish(self, speech: Array, length: Int[Array, "B"]) -> Array:
         """What `synthesize` gives: speech with nothing beyond each clip's length."""
-        raise NotImplementedError
 
     def read(self, batch: Batch, rngs: nnx.Rngs) -> Reading:
         """Features of clips in one modality or both, as the procedure says, in training."""

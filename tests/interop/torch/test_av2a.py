@@ -45,8 +45,9 @@ def test_rows_in_any_state_are_those_of_pytorch():
     with torch.inference_mode():
         seen = theirs.see(torch.tensor(batch.mouth), torch.tensor(mask))
         for state in STATES:
-            given = [torch.tensor(value) for value in (mel, state, mask, speaker)]
-            expected = theirs.speak(seen, *given).numpy()
+            own = torch.tensor(state)
+            x = theirs.features(seen, torch.tensor(mel), own, torch.tensor(mask), torch.tensor(speaker))
+            expected = theirs.speak(x, torch.tensor(mask), own).numpy()
             found = np.asarray(rows(batch.mouth, state))
             for row, length in enumerate(batch.length):
                 np.testing.assert_allclose(found[row, : 4 * length], expected[row, : 4 * length], atol=1e-4)

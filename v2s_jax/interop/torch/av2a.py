@@ -1,6 +1,6 @@
 """AV2A-MelSpec in PyTorch (arXiv 2307.16584): what `systems/av2a.py` synthesizes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -133,31 +133,29 @@ class AV2A(SVTS):
         mask = frame_mask(length, given.shape[1] if mouth is not None else given.shape[1] // MEL_PER_FRAME)
         state = torch.full_like(length, self.state)
         seen = self.see(mouth, mask)
+
+        def say(heard: torch.Tensor | None, state: torch.Tensor) -> torch.Tensor:
+            return self.speak(self.features(seen, heard, state, mask, speaker_embedding), mask, state)
+
         if self.state == VIDEO:
-            return self.finish(self.speak(seen, None, state, mask, speaker_embedding), mask)
+            return self.finish(say(None, state), mask)
         count = 1 if self.state == AUDIO else max(0, self.rounds if rounds is None else rounds)
-        speech, first = None, 1
         if heard is not None:
-            mel = scale_mel(heard.float())
-            speech = self.given(mel)
+            first, speech = self.begin(scale_mel(heard.float()), lambda mel: say(mel, state))
         elif self.drafts_itself:
-            first, mel = 0, seen.new_zeros(len(mask), MEL_PER_FRAME * mask.shape[1], N_MELS)
+            nothing = seen.new_zeros(len(mask), MEL_PER_FRAME * mask.shape[1], N_MELS)
+            first, speech = 1, say(nothing, torch.full_like(state, VIDEO))
         elif hasattr(self, "base"):
-            speech = self.take(self.base(mouth, length, speaker_embedding))
-            mel = self.hear(speech)
+            first, speech = 1, self.take(self.base(mouth, length, speaker_embedding))
         else:
             raise ValueError("this model needs something heard [B, 4T, 80], such as a draft by another model")
-        for turn in range(first, 1 + count):
-            now = torch.full_like(state, VIDEO) if turn == 0 else state
-            speech = self.speak(seen, mel, now, mask, speaker_embedding)
-            mel = self.hear(speech)
-        if speech is None:
-            speech = self.speak(seen, mel, state, mask, speaker_embedding)
+        for _ in range(first, 1 + count):
+            speech = say(self.hear(speech), state)
         return self.finish(speech, mask)
 
-    def given(self, mel: torch.Tensor) -> torch.Tensor | None:
-        """Speech with a scaled log-mel that was brought, if that is speech here."""
-        return mel
+    def begin(self, mel: torch.Tensor, say: Callable[[torch.Tensor], torch.Tensor]) -> tuple[int, torch.Tensor]:
+        """The first turn that is to be made, and the speech before it, of a scaled log-mel that was brought."""
+        return 1, mel
 
     def hear(self, speech: torch.Tensor) -> torch.Tensor:
         """Scaled log-mel of speech as `speak` gives it."""
@@ -177,16 +175,8 @@ class AV2A(SVTS):
             return torch.zeros(*mask.shape, self.seen, device=mask.device)
         return self.resnet(normalise_mouth(mouth, self.crop), mask) * mask[..., None]
 
-    def speak(
-        self,
-        seen: torch.Tensor,
-        heard: torch.Tensor | None,
-        state: torch.Tensor,
-        mask: torch.Tensor,
-        speaker_embedding: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Scaled log-mel [B, 4T, 80] of what is seen and of the scaled log-mel heard, each row in its state [B]."""
-        x = self.features(seen, heard, state, mask, speaker_embedding)
+    def speak(self, x: torch.Tensor, mask: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Scaled log-mel [B, 4T, 80] of features [B, T, width]."""
         return self.head(x).float().reshape(len(x), -1, N_MELS)
 
     def features(
@@ -197,7 +187,7 @@ class AV2A(SVTS):
         mask: torch.Tensor,
         speaker_embedding: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """What speech is made of, [B, T, width]; arguments as of `speak`."""
+        """What speech is made of, [B, T, width]: what is seen and the scaled log-mel heard, rows in their state [B]."""
         x = self.join(seen * (state != AUDIO)[:, None, None], speaker_embedding)
         if heard is not None:
             x = x + self.project_audio(self.audio_encoder(heard, mask & (state != VIDEO)[:, None]))

@@ -1,6 +1,6 @@
 """AV2A-WaveGAN in PyTorch (arXiv 2307.16584): what `systems/av2a_wavegan.py` synthesizes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -66,19 +66,13 @@ class AV2AWaveGAN(AV2A):
         """What may draft, by the name of its system."""
         return {"av2a_wavegan": cls}
 
-    def speak(
-        self,
-        seen: torch.Tensor,
-        heard: torch.Tensor | None,
-        state: torch.Tensor,
-        mask: torch.Tensor,
-        speaker_embedding: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """The waveform of what is seen and of the scaled log-mel heard, each row in its state [B]."""
-        return self.generator(self.features(seen, heard, state, mask, speaker_embedding), mask, state)
+    def begin(self, mel: torch.Tensor, say: Callable[[torch.Tensor], torch.Tensor]) -> tuple[int, torch.Tensor]:
+        """A waveform begins with the first that is made of what was brought."""
+        return 2, say(mel)
 
-    def given(self, mel: torch.Tensor) -> None:
-        """None: a waveform begins with the first that is made of it."""
+    def speak(self, x: torch.Tensor, mask: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """The waveform of features [B, T, width]."""
+        return self.generator(x, mask, state)
 
     def hear(self, speech: torch.Tensor) -> torch.Tensor:
         """Its scaled log-mel."""
