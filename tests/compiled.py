@@ -7,10 +7,12 @@ from typing import Any
 import jax
 from flax import nnx
 
+from v2s_jax.models.rngs import Rngs
+
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _call(graphdef: nnx.GraphDef, method: str, seed: int | None, state: Any, args: tuple, named: dict) -> Any:
-    rngs = () if seed is None else (nnx.Rngs(seed),)
+    rngs = () if seed is None else (Rngs(seed),)
     return getattr(nnx.merge(graphdef, state), method)(*args, *rngs, **named)
 
 
@@ -27,6 +29,6 @@ def traced_synthesis(system: nnx.Module) -> tuple[Callable, list, nnx.Module]:
 
     def synthesize(weights: Any, batch: Any, knobs: Any) -> Any:
         traces.append(knobs)
-        return nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(0), knobs)
+        return nnx.merge(graphdef, weights).synthesize(batch, Rngs(0), knobs)
 
     return functools.partial(jax.jit(synthesize), weights), traces, system

@@ -27,7 +27,7 @@ SMALL = {
     "decoder": {"layers": 1, "width": 8, "heads": 2, "hidden": 8, "conv_pos": 4, "conv_pos_groups": 2},
     "sampler": {"evaluations": 2, "guidance_by": "none"},  # whose program takes long to compile
     "audio_encoder": {"width": 8, "blocks": 1},
-    "v2a": {"resnet": (2, 2, 2, 2), "blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3},
+    **{"crop": 16, "dropout": 0.1},
     "encoder": {
         **{"layers": 1, "hidden": 8, "dim": 8},
         **{"resnet": (2, 2, 2, 2), "width": 8, "heads": 2, "conv_pos": 4, "conv_pos_groups": 2, "final_dim": 8},
@@ -49,8 +49,6 @@ def shrink(config: ConfigDict, data: Path) -> ConfigDict:
         config.system.decoder.condition = features + SPEAKER_DIM
     config.train.update({"init_from": "", "grafts": (), "patience": 0})
     rows = 2 * config.system.get("utterances", 1)
-    if "crop" in config.system:
-        config.system.crop = 16
     config.ema.decay = 0.5
     few = {
         "data": {"path": str(data), "batch_size": rows, "buckets": (10,), "workers": 0, "cache": True} | AUGMENT,
@@ -68,9 +66,10 @@ def shrink(config: ConfigDict, data: Path) -> ConfigDict:
 
 
 def _known(settings: dict, section: ConfigDict) -> dict:
-    """Those of the settings that a section has, too."""
-    return {
+    """Those of the settings that a section has, too; a model inside is one of the same settings."""
+    known = {
         name: _known(value, section[name]) if isinstance(value, dict) else value
         for name, value in settings.items()
         if name in section
     }
+    return known | ({"v2a": _known(settings, section["v2a"])} if "v2a" in section else {})

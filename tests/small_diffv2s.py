@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from tests.small_vocoder import filled
 from v2s_jax.constants import SPEAKER_DIM
 from v2s_jax.data.batch import Batch
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import diffv2s
 from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
@@ -29,7 +30,7 @@ def small_config(decoder: str = "mel_transformer", **settings) -> ConfigDict:
 def save_small(folder, **sections) -> ConfigDict:
     """Writes one with random weights as a folder; `sections` of its config, a `system` among them or that above."""
     config = ConfigDict({"system": small_config()} | sections)
-    _, *states = nnx.split(filled(lambda: build(config.system, nnx.Rngs(0))), nnx.Param, ...)
+    _, *states = nnx.split(filled(lambda: build(config.system, Rngs(0))), nnx.Param, ...)
     save_pretrained(folder, config, *map(nnx.to_pure_dict, states), "")
     return config
 

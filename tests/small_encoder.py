@@ -1,9 +1,9 @@
 """A tiny untrained AV-HuBERT in pre-training, its weights made without initialising anything on a device."""
 
-from flax import nnx
 from ml_collections import ConfigDict
 
 from tests.small_vocoder import filled
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import avhubert_pretrain
 from v2s_jax.systems.registry import build
 
@@ -20,4 +20,4 @@ def small_config(clusters: int = CLUSTERS, **encoder) -> ConfigDict:
 
 def small_system(**settings) -> avhubert_pretrain.AVHuBERTPretrain:
     """The system of `small_config`, the same each time."""
-    return filled(lambda: build(small_config(**settings), nnx.Rngs(0)))
+    return filled(lambda: build(small_config(**settings), Rngs(0)))

@@ -5,6 +5,7 @@ import numpy as np
 from flax import nnx, traverse_util
 from ml_collections import ConfigDict
 
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import svts
 from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
@@ -23,7 +24,7 @@ def small_config(**system) -> ConfigDict:
 def small_weights(config: ConfigDict) -> tuple[dict, dict]:
     """Random (parameters, statistics) that let a signal through."""
     rng = np.random.default_rng(0)
-    abstract = nnx.eval_shape(lambda: build(config.system, nnx.Rngs(0), jnp.dtype("float32")))
+    abstract = nnx.eval_shape(lambda: build(config.system, Rngs(0), jnp.dtype("float32")))
     trees = []
     for state in nnx.split(abstract, nnx.Param, ...)[1:]:
         flat = traverse_util.flatten_dict(nnx.to_pure_dict(state))

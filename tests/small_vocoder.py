@@ -6,6 +6,7 @@ from flax import nnx, traverse_util
 from ml_collections import ConfigDict
 
 from v2s_jax.data.batch import Batch
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import hifigan, spectral
 from v2s_jax.systems.registry import build
 
@@ -24,7 +25,7 @@ def small_config(**settings) -> ConfigDict:
 
 def small_system(**settings) -> hifigan.HiFiGAN:
     """The system of `small_config`, the same each time."""
-    return filled(lambda: build(small_config(**settings), nnx.Rngs(0)))
+    return filled(lambda: build(small_config(**settings), Rngs(0)))
 
 
 def small_spectral_config() -> ConfigDict:

@@ -12,6 +12,7 @@ from tests.shrink import shrink
 from v2s_jax.data.tokens import Tagger, add_tokens
 from v2s_jax.errors import V2SError
 from v2s_jax.features.mel import log_mel
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 from v2s_jax.training.command import load_config
 from v2s_jax.training.loop import train
@@ -27,7 +28,7 @@ def test_there_are_configs():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_builds_its_system(path):
     config = load_config(path)
-    system = nnx.eval_shape(lambda: build(config.system, nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(config.system, Rngs(0)))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(system, nnx.Param))) > 100_000
 
 
@@ -38,7 +39,7 @@ def test_every_variant_of_an_av2a_builds(variant):
     assert config.data.path.endswith("_drafts") == (variant in DRAFTED)
     parts = {here for _, _, here in config.train.grafts}
     small = shrink(config, path).system
-    system = nnx.eval_shape(lambda: build(small, nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(small, Rngs(0)))
     assert ("draft" in system.fields) == (variant in DRAFTED)
     assert ("base" in parts) == hasattr(system, "base") == variant.startswith("both")
     assert all(hasattr(system, part) for part in parts)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.models import attention
 from v2s_jax.models.constants import ROTARY_BASE
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.time_embedding import TimeEmbedding
 
@@ -128,7 +129,7 @@ class DiT(LayerStack):
 
         def step(x: jax.Array, inputs: tuple) -> tuple[jax.Array, None]:
             block, *key = inputs
-            return block(x, embedded, mask, nnx.Rngs(dropout=key[0]) if key else None), None
+            return block(x, embedded, mask, Rngs(dropout=key[0]) if key else None), None
 
         keys = () if rngs is None else (jax.random.split(rngs.dropout(), self.depth),)
         x, _ = self.walk(step, x, self.depth, *keys)

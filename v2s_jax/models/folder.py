@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 from v2s_jax.errors import V2SError
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.registry import MODELS, construct
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.settings import CARD, CONFIG, WEIGHTS, Section, checked_config, read_json
 
 PART = Section("model", MODELS)
@@ -169,7 +170,7 @@ def abstract_module(
     """
     try:
         numbers = jnp.dtype(dtype)
-        return nnx.eval_shape(lambda: construct(section.classes, section.key, config, nnx.Rngs(0), numbers))
+        return nnx.eval_shape(lambda: construct(section.classes, section.key, config, Rngs(0), numbers))
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise V2SError(f"{where}: no {config.name} {section.key} can be built from its settings ({reason})") from error

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from v2s_jax.models import attention, ops1d
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.weight_norm import WeightNormed
 
@@ -179,7 +180,7 @@ class TransformerEncoder(LayerStack):
             layer, *random = inputs
             if random:
                 key, keep = random
-                y = jnp.where(keep, layer(x, mask, nnx.Rngs(dropout=key)), x)
+                y = jnp.where(keep, layer(x, mask, Rngs(dropout=key)), x)
             else:
                 y = layer(x, mask)
             return y, y if collect else None

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.models import attention, ops1d
 from v2s_jax.models.masked_norm import MaskedGroupNorm
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.snake import SnakeBeta
 from v2s_jax.models.time_embedding import TimeEmbedding
 from v2s_jax.models.transformer import layer_norm
@@ -233,7 +234,7 @@ class UNet1d(nnx.Module):
         """A level, computed again in the backward pass where `remat` is set."""
 
         def run(level: Level, x: jax.Array, *key: jax.Array) -> jax.Array:
-            return level(x, time, mask, nnx.Rngs(dropout=key[0]) if key else None)
+            return level(x, time, mask, Rngs(dropout=key[0]) if key else None)
 
         keys = () if rngs is None else (rngs.dropout(),)
         return (jax.checkpoint(run) if self.remat else run)(level, x, *keys)
