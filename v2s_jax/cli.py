@@ -27,6 +27,7 @@ COMMANDS = {
     "import": "v2s_jax.interop.command",
     "export": "v2s_jax.synthesis.export_command",
     "ablate": "v2s_jax.evaluation.ablate",
+    "plan": "v2s_jax.planning.command",
     "bench": "v2s_jax.evaluation.bench",
 }
 # Lets glibc ask for huge pages: without them large temporaries of XLA:CPU cost more in page faults than in arithmetic

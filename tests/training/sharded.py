@@ -26,6 +26,7 @@ MESHES = {
     "one": None,
     "data": {"data": 8},
     "fsdp": {"data": 1, "fsdp": 8},
+    "tensor": {"data": 1, "tensor": 8, "rules": RULE},
     "mixed": {"data": 2, "fsdp": 2, "tensor": 2, "rules": RULE},
 }
 
@@ -46,7 +47,7 @@ def train(name: str) -> dict:
     state = jax.device_put(state, shardings)
     step = compile_train_step(make_train_step(system, players, 0.9), shardings, rows)
     losses = []
-    for number in range(6):
+    for number in range(20):
         if number == 1:
             assert COMPILED
             COMPILED.clear()  # whatever is compiled from now on should not be

@@ -26,6 +26,7 @@ from v2s_jax.models import avhubert, hifigan, hubert, speaker, spectral
 from v2s_jax.models import registry as models
 from v2s_jax.models.folder import write_folder
 from v2s_jax.models.inference import Inference
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import av2a, av2a_wavegan, svts
 from v2s_jax.systems import hifigan as hifigan_system
 from v2s_jax.systems import registry as systems
@@ -67,7 +68,7 @@ class _Synthesis(nnx.Module):
         self.system = system
 
     def __call__(self, batch: Batch) -> jax.Array:
-        return self.system.synthesize(batch, nnx.Rngs(0))
+        return self.system.synthesize(batch, Rngs(0))
 
 
 def _mouths(rows: int, rng: np.random.Generator) -> tuple[tuple, tuple]:
@@ -134,7 +135,7 @@ def measure(names: list[str], scratch: Path, seconds: float) -> Iterator[tuple[s
     for name in names:
         case, config = CASES[name], CASES[name].config()
         build = systems.build if case.section == "system" else models.build
-        module: Any = jax.jit(lambda build=build, config=config: build(config, nnx.Rngs(0)))()
+        module: Any = jax.jit(lambda build=build, config=config: build(config, Rngs(0)))()
         twin = _twin(case, config, module, scratch / name) if has_torch() else None
         speaking = _Synthesis(module) if case.section == "system" else module
         yield from _forward(name, Inference(speaking, config), twin, rate, seconds)
@@ -230,11 +231,11 @@ def gan_steps(size: str, folder: Path) -> tuple[Call, Call | None, float]:
     config = gan_config(size)
     wave = gan_wave()
     batch = Batch(length=np.full(GAN_ROWS, GAN_FRAMES, np.int32), audio=wave)
-    abstract: Any = nnx.eval_shape(lambda: systems.build(config.system, nnx.Rngs(0)))
+    abstract: Any = nnx.eval_shape(lambda: systems.build(config.system, Rngs(0)))
     players = make_players(abstract, abstract.stages()["gan"], config)
 
     def first(key):
-        return create_state(systems.build(config.system, nnx.Rngs(key)), players, config.ema.decay, key)
+        return create_state(systems.build(config.system, Rngs(key)), players, config.ema.decay, key)
 
     state = jax.jit(first)(jax.random.key(0))
     theirs = None

@@ -15,6 +15,8 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from v2s_jax.data.batch import Batch
+from v2s_jax.models.rngs import Rngs
+from v2s_jax.training.accumulate import value_and_gradients
 from v2s_jax.training.ema import update_ema
 from v2s_jax.training.optimizer import tree_norm
 from v2s_jax.training.paths import Tree, merge, select
@@ -31,7 +33,7 @@ def player_loss(system: Any, player: str, batch: Batch, rngs: nnx.Rngs) -> tuple
 
 
 def make_train_step(
-    system: nnx.Module, players: list[Player], ema_decay: float
+    system: nnx.Module, players: list[Player], ema_decay: float, accumulate: int = 1
 ) -> Callable[[State, Batch], tuple[State, Metrics]]:
     """The pure step `(state, batch) -> (state, metrics)`, not compiled.
 
@@ -42,18 +44,22 @@ def make_train_step(
         system: concrete or abstract, in training mode; only its structure is used.
         players: take their turns in this order, each seeing what those before it changed.
         ema_decay: 0 keeps no averages.
+        accumulate: parts that every player takes the batch in, to save memory; `accumulate.py` says what that changes.
     """
+    group = getattr(system, "utterances", 1)
     graphdef, _, _ = split_system(eval_frozen(system, players))
 
     def turn(player: Player, state: State, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
         own = player.own(state["params"])
 
-        def loss_fn(own: Tree) -> tuple[jax.Array, tuple[Metrics, Tree]]:
-            module = nnx.merge(graphdef, merge(state["params"], own), state["stats"])
-            loss, metrics = player_loss(module, player.name, batch, nnx.Rngs(key))
+        def loss_fn(own: Tree, stats: Tree, batch: Batch, key: jax.Array) -> tuple[jax.Array, tuple[Metrics, Tree]]:
+            module = nnx.merge(graphdef, merge(state["params"], own), stats)
+            loss, metrics = player_loss(module, player.name, batch, Rngs(key))
             return loss, (metrics, split_system(module)[2])
 
-        (loss, (metrics, stats)), gradients = jax.value_and_grad(loss_fn, has_aux=True)(own)
+        loss, metrics, stats, gradients = value_and_gradients(
+            loss_fn, own, state["stats"], batch, key, accumulate, group
+        )
         updates, opt_state = player.optimizer.update(gradients, state["opt_state"][player.name], own)
         norm = tree_norm(gradients)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
@@ -93,13 +99,13 @@ def make_eval_steps(system: nnx.Module, players: list[Player]) -> tuple[Callable
         found: Metrics = {}
         for player in players:
             module = nnx.merge(graphdef, params, stats)
-            loss, metrics = player_loss(module, player.name, batch, nnx.Rngs(key))
+            loss, metrics = player_loss(module, player.name, batch, Rngs(key))
             own = metrics | {"loss": loss}
             found |= own if len(players) == 1 else {f"{name}/{player.name}": value for name, value in own.items()}
         return found
 
     def synthesize(params: Tree, stats: Tree, key: jax.Array, batch: Batch) -> jax.Array:
-        return nnx.merge(graphdef, params, stats).synthesize(batch, nnx.Rngs(key))
+        return nnx.merge(graphdef, params, stats).synthesize(batch, Rngs(key))
 
     return losses, synthesize
 
