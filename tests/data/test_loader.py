@@ -84,13 +84,14 @@ def test_batches_do_not_depend_on_workers_or_threads(dataset_dir, workers, threa
 
 def test_hosts_share_the_rows_of_the_same_batch(dataset_dir):
     whole = take(Loader(dataset_dir, "train", CONFIG, seed=3, fields=FIELDS), 5)
-    parts = [
-        take(Loader(dataset_dir, "train", CONFIG, seed=3, fields=FIELDS), 5, process_index=host, process_count=2)
-        for host in range(2)
-    ]
+    shares = [range(0, CONFIG.batch_size, 2), range(1, CONFIG.batch_size, 2)]  # not neighbours, as on some meshes
+    parts = [take(Loader(dataset_dir, "train", CONFIG, seed=3, fields=FIELDS), 5, rows=rows) for rows in shares]
+    order = np.argsort(np.concatenate(shares))
     for step, batch in enumerate(whole):
         joined = {
-            field.name: None if value is None else np.concatenate([getattr(part[step], field.name) for part in parts])
+            field.name: None
+            if value is None
+            else np.concatenate([getattr(part[step], field.name) for part in parts])[order]
             for field in dataclasses.fields(Batch)
             for value in [getattr(batch, field.name)]
         }
@@ -240,7 +241,5 @@ def test_impossible_settings_are_refused(dataset_dir):
         LoaderConfig(buckets=(80, 32))
     with pytest.raises(V2SError, match="batch_size of 1 or more"):
         LoaderConfig(batch_size=0)
-    with pytest.raises(V2SError, match="shared evenly by 3 processes"):
-        Loader(dataset_dir, "train", CONFIG).batches(process_count=3)
     with pytest.raises(V2SError, match="fewer than the batch_size"):
         Loader(dataset_dir, "val", CONFIG).batches()

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from tests.training import toy
 from v2s_jax.errors import V2SError
 from v2s_jax.training import checkpoint
-from v2s_jax.training.checkpoint import Checkpoints, config_json, differences, read_weights, write_config
+from v2s_jax.training.checkpoint import Checkpoints, config_json, read_weights, write_config
+from v2s_jax.training.differences import differences
 
 CONFIG = {"system": {"name": "toy", "width": [3, 4]}, "train": {"best_is": "max"}}
 
@@ -36,7 +37,9 @@ def checkpoints(tmp_path):
 
 def test_what_is_restored_is_what_was_saved_and_can_be_donated(checkpoints):
     assert checkpoints.restore(abstract(), CONFIG) is None
-    assert checkpoints.save(3, state(), {"loader": {"step": 3}}, CONFIG) is None
+    position = {"loader": {"step": 3}}
+    assert checkpoints.save(3, state(), position, CONFIG) is None
+    position["loader"] = {"step": 4}  # the loop goes on while the checkpoint is written
     assert checkpoints.wait() is None
     found = checkpoints.restore(abstract(), CONFIG)
     toy.assert_same(found.state, state())

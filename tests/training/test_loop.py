@@ -71,7 +71,7 @@ def stop_after(monkeypatch, step):
 
 
 def test_sigterm_to_a_real_process_saves_and_the_same_command_goes_on(tmp_path):
-    command = [sys.executable, "-m", "tests.training.toy", str(tmp_path), "--steps", "1000000"]
+    command = [sys.executable, "-m", "tests.training.toy", str(tmp_path), "--set", "train.steps=1000000"]
     run = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
     for line in run.stderr:
         if line.startswith("step 3/"):
@@ -93,6 +93,43 @@ def test_a_run_that_blows_up_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     state = final_state(tmp_path, config)
     assert int(state["step"]) == 4
     assert all(np.isfinite(value).all() for value in toy.flat(state).values())
+
+
+def test_a_run_that_blows_up_goes_back_and_on_without_what_led_there(whole, tmp_path, capsys):
+    settings = {"train.steps": 8, "data.poison_step": 4, "system.poison": 0, "train.save_every": 3}
+    config = toy.toy_config(**settings, **{"train.on_nonfinite": "rollback"})
+    assert loop.train(config, tmp_path) == 0
+    assert "at step 5. Going back to step 3, without the 2 batches since then (rollback 1 of at most 3)" in (
+        said := capsys.readouterr().err
+    )
+    assert "Done at step 8" in said
+    found = lines(tmp_path)
+    assert [step for step, _ in found] == list(range(1, 9)) and all(value is not None for _, value in found)
+    run = final_state(tmp_path, config)
+    assert int(run["step"]) == 8
+    with contextlib.ExitStack() as stack:
+        assert loop.Run(config, tmp_path, stack).loop["loader"]["step"] == 10  # eight batches and two left out
+
+
+def test_rolling_back_comes_to_an_end(tmp_path, monkeypatch):
+    # Every batch from the fifth on is bad.
+    monkeypatch.setattr(toy.ToyLoader, "batch", worse(toy.ToyLoader.batch))
+    settings = {"train.steps": 8, "system.poison": 0, "train.on_nonfinite": "rollback", "train.rollbacks": 2}
+    with pytest.raises(V2SError, match="not finite at step 5 and the run stopped; the checkpoint of step 4"):
+        loop.train(toy.toy_config(**settings), tmp_path)
+    with pytest.raises(V2SError, match="train.on_nonfinite is 'retry'; it must be"):
+        loop.train(toy.toy_config(**{"train.on_nonfinite": "retry"}), tmp_path)
+
+
+def worse(batch):
+    """A loader's batches, poisoned from the fifth on."""
+
+    def poisoned(self, step):
+        made = batch(self, step)
+        made.mouth[0, 0, 0, 0] = 0 if step >= 4 else 1
+        return made
+
+    return poisoned
 
 
 def test_validation_scores_draws_and_names_the_best(tmp_path):

@@ -1,9 +1,11 @@
 """A two-layer system, a loader of made-up clips and a config: the smallest things the trainer can run on.
 
-`python toy.py WORKDIR [--config.a=b ...]` trains it in a process of its own, for tests that send signals.
+`python -m tests.training.toy WORKDIR [--set a.b=JSON ...]` trains it in a process of its own, for tests that send
+signals, or in one of several.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 
@@ -15,10 +17,11 @@ from flax import nnx
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.data.batch import Batch
 from v2s_jax.data.loader import Loader
+from v2s_jax.errors import V2SError
 from v2s_jax.features.filters import scale_mel, unscale_mel
 from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.systems.base import frame_mask
-from v2s_jax.training import loop, plan
+from v2s_jax.training import cluster, command, loop, plan
 from v2s_jax.training.defaults import default_config
 
 FRAMES, ROWS = 15, 8
@@ -74,11 +77,15 @@ class ToyLoader(Loader):
         mouth[0, 0, 0, 0] = 0 if step == self.poison_step else 1
         return Batch(length=np.full(self.rows, FRAMES, np.int32), mouth=mouth, audio=tone.astype(np.float32))
 
-    def batches(self, start_step=0, process_index=0, process_count=1) -> Iterator[Batch]:
+    def batches(self, start_step=0, rows=None) -> Iterator[Batch]:
         step = start_step
         while True:
-            yield self.batch(step)
+            yield self.share(step, rows)
             step += 1
+
+    def share(self, step, rows):
+        chosen = slice(None) if rows is None else list(rows)
+        return jax.tree.map(lambda x: x[chosen], self.batch(step))
 
     def state(self, step):
         return {"step": step, "seed": self.seed}
@@ -87,8 +94,8 @@ class ToyLoader(Loader):
         assert state["seed"] == self.seed
         return state["step"]
 
-    def epoch(self) -> Iterator[Batch]:
-        yield self.batch(10_000)
+    def epoch(self, rows=None) -> Iterator[Batch]:
+        yield self.share(10_000, rows)
 
 
 def toy_config(**settings):
@@ -139,10 +146,19 @@ def use_toy(patch):
 def main(argv):
     parser = argparse.ArgumentParser()
     parser.add_argument("workdir")
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=JSON")
+    parser.add_argument("--devices", type=int, default=1)
+    command.add_cluster_arguments(parser)
     args = parser.parse_args(argv)
+    jax.config.update("jax_num_cpu_devices", args.devices)
     use_toy(setattr)
-    return loop.train(toy_config(**{"train.steps": args.steps}), args.workdir)
+    settings = {name: json.loads(value) for name, value in (setting.split("=", 1) for setting in args.set)}
+    try:
+        cluster.connect(args)
+        return loop.train(toy_config(**settings), args.workdir)
+    except V2SError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ step.
 
 import dataclasses
 import zlib
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Sequence
 from os import PathLike
 from typing import Any
 
@@ -121,38 +121,34 @@ class Loader:
             )
         self.steps_per_epoch = self._plan.steps_per_epoch
 
-    def batches(
-        self, start_step: int = 0, process_index: int = 0, process_count: int = 1
-    ) -> Generator[Batch, None, None]:
+    def batches(self, start_step: int = 0, rows: Sequence[int] | None = None) -> Generator[Batch, None, None]:
         """Training batches from `start_step` on, without end.
 
         Args:
             start_step: of the first batch; steps count over all epochs.
-            process_index: which host this is.
-            process_count: number of hosts; each gets a contiguous share of the rows.
+            rows: of the global batch that this host needs; all if None.
 
         Raises:
-            V2SError: the rows cannot be shared evenly, or there are fewer clips (or speakers) than they need.
+            V2SError: there are fewer clips (or speakers) than the batches need.
         """
         if not self.steps_per_epoch:
             raise V2SError(
                 f"the split {self.dataset.split} of {self.dataset.path} has {self._plan.shortage}; make batch_size "
                 "smaller or set keep_partial"
             )
-        make = _MakeBatch(self, self._rows(process_index, process_count))
+        make = _MakeBatch(self, self._rows(rows))
         return self._run(grain.MapDataset.range(start_step, _ENDLESS), make)
 
-    def epoch(self, process_index: int = 0, process_count: int = 1) -> Generator[Batch, None, None]:
+    def epoch(self, rows: Sequence[int] | None = None) -> Generator[Batch, None, None]:
         """Every clip once and whole, cut at the centre, in the order of `epoch_plan`; empty rows have length 0.
 
         Where rows are grouped by speaker, clips that have not enough others beside them are left out.
 
         Args:
-            process_index: which host this is.
-            process_count: number of hosts; each gets a contiguous share of the rows.
+            rows: of the global batches that this host needs; all if None.
         """
         plan = self.epoch_plan()
-        make = _MakeBatch(self, self._rows(process_index, process_count), plan)
+        make = _MakeBatch(self, self._rows(rows), plan)
         return self._run(grain.MapDataset.range(0, len(plan)), make)
 
     def epoch_plan(self) -> list[BatchPlan]:
@@ -211,14 +207,8 @@ class Loader:
             )
         return sizes[0]
 
-    def _rows(self, process_index: int, process_count: int) -> range:
-        share, rest = divmod(self.config.batch_size, process_count)
-        if rest:
-            raise V2SError(
-                f"a batch_size of {self.config.batch_size} cannot be shared evenly by {process_count} processes; "
-                f"make it a multiple of {process_count}"
-            )
-        return range(process_index * share, (process_index + 1) * share)
+    def _rows(self, rows: Sequence[int] | None) -> Sequence[int]:
+        return range(self.config.batch_size) if rows is None else rows
 
     def _run(self, steps: grain.MapDataset, make: "_MakeBatch") -> Generator[Batch, None, None]:
         config = self.config
@@ -242,7 +232,7 @@ class Loader:
 class _MakeBatch:
     """Builds a host's rows of the batch of a step; a dict, since Grain's workers need not know Batch."""
 
-    def __init__(self, loader: Loader, rows: range, evaluation: list[BatchPlan] | None = None):
+    def __init__(self, loader: Loader, rows: Sequence[int], evaluation: list[BatchPlan] | None = None):
         self._dataset, self._fields, self._seed = loader.dataset, loader.fields, loader.seed
         self._plan, self._evaluation, self._rows = loader._plan, evaluation, rows
         self._augment = loader.config.augment if evaluation is None else NO_AUGMENT
@@ -260,7 +250,7 @@ class _MakeBatch:
         return batch
 
     def _zeros(self, name: str, bucket: int) -> np.ndarray:
-        return np.zeros(batch_shape(name, len(self._rows), bucket, self._embedding_size), _dtype(name))
+        return np.zeros(batch_shape(name, len(self._rows), bucket, self._embedding_size), batch_dtype(name))
 
     def _fill(
         self, batch: dict[str, np.ndarray], place: int, index: int, bucket: int, rng: np.random.Generator
@@ -314,5 +304,6 @@ def batch_shape(name: str, rows: int, bucket: int, embedding_size: int = 0) -> t
     return rows, *(left_open if size is None else size for size in array_shape(name, bucket))
 
 
-def _dtype(name: str) -> np.dtype:
+def batch_dtype(name: str) -> np.dtype:
+    """The type of a field's numbers in a batch."""
     return np.dtype(np.int32 if name in MADE_HERE else FIELDS[name].dtype)

@@ -4,6 +4,7 @@ Orbax writes to a temporary folder and renames it, so what a killed run leaves i
 that is damaged anyway is moved to `workdir/broken_checkpoints` on restore, with a warning, and the one before it used.
 """
 
+import copy
 import json
 import os
 import threading
@@ -18,6 +19,8 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from v2s_jax.errors import V2SError
+from v2s_jax.training import cluster
+from v2s_jax.training.differences import differences
 from v2s_jax.training.ema import evaluation_params
 from v2s_jax.training.paths import Tree
 from v2s_jax.training.state import State
@@ -88,31 +91,37 @@ class Checkpoints:
         if step in self.steps():
             return complaint
         metrics = {"best": float(metric)} if metric is not None and np.isfinite(metric) else None
-        custom = {"loop": loop, "config": config}
+        # A copy: it is written in the background, when the loop may have changed its own.
+        custom = copy.deepcopy({"loop": loop, "config": config})
+        failure = None
         try:
             self._pending = self._checkpointer.save_checkpointables_async(
                 step, {"state": state}, force=True, metrics=metrics, custom_metadata=custom
             )
         except (OSError, ValueError, RuntimeError) as error:
-            return self._failed(error)
-        return complaint
+            failure = error
+        return self._agreed(failure) or complaint
 
     _pending: Any = None
 
     def wait(self) -> str | None:
         """Waits for the save in progress; the sentence of `save` if it failed."""
         pending, self._pending = self._pending, None
+        if pending is None:
+            return None
+        failure = None
         try:
-            if pending is not None:
-                pending.result()
+            pending.result()
         except (OSError, ValueError, RuntimeError) as error:
-            return self._failed(error)
-        return None
+            failure = error
+        return self._agreed(failure)
 
-    def _failed(self, error: Exception) -> str:
-        """Starts afresh, since Orbax keeps raising an error of the background."""
-        self._open()
-        return f"No checkpoint could be written under {self.workdir / FOLDER}: {' '.join(str(error).split())[:300]}."
+    def _agreed(self, failure: Exception | None) -> str | None:
+        """None if no process failed; else the sentence of `save`, and all start afresh: Orbax repeats its errors."""
+        reason = _anywhere(failure)
+        if reason:
+            self._open()
+        return f"No checkpoint could be written under {self.workdir / FOLDER}: {reason}." if reason else None
 
     def close(self) -> str | None:
         """Waits and lets go; the sentence of `save` if the last save failed."""
@@ -133,6 +142,7 @@ class Checkpoints:
             V2SError: the checkpoint is of another system, or its state has another structure.
         """
         for candidate in [step] if step is not None else self.steps()[::-1]:
+            failure = None
             try:
                 metadata = self._checkpointer.metadata(candidate)
                 saved = metadata.custom_metadata
@@ -141,7 +151,9 @@ class Checkpoints:
             except V2SError:
                 raise
             except Exception as error:  # whatever a damaged file makes Orbax and tensorstore raise
-                self._set_aside(candidate, error)
+                failure = error
+            if reason := _anywhere(failure):
+                self._set_aside(candidate, reason)
                 continue
             return Restored(_own(state, abstract), saved["loop"], saved["config"])
         return None
@@ -152,20 +164,29 @@ class Checkpoints:
             raise V2SError(
                 f"{where} holds a model of another config ({'; '.join(changed)}): use that config or another workdir."
             )
+        if stored is None:
+            raise ValueError("its state is damaged")
         if changed := differences(_shapes(stored), _shapes(abstract), "state"):
             raise V2SError(
                 f"{where} holds a state of another structure ({'; '.join(changed[:5])}): train with the optimizer, "
                 "ema and rules it was made with, or use another workdir."
             )
 
-    def _set_aside(self, step: int, error: Exception) -> None:
+    def _set_aside(self, step: int, reason: str) -> None:
         target = self.workdir / "broken_checkpoints" / str(step)
-        reason = " ".join(str(error).split())[:300]
         warnings.warn(f"The checkpoint of step {step} cannot be read and goes to {target}: {reason}.", stacklevel=3)
         self._checkpointer.close()
-        target.parent.mkdir(exist_ok=True)
-        os.replace(self.workdir / FOLDER / str(step), target)
+        if jax.process_index() == 0:
+            target.parent.mkdir(exist_ok=True)
+            os.replace(self.workdir / FOLDER / str(step), target)
+        cluster.exchange("moved")  # before anyone looks
         self._open()
+
+
+def _anywhere(failure: Exception | None) -> str:
+    """The first process's failure, in one line; "" if none failed."""
+    said = "" if failure is None else " ".join(str(failure).split())[:300] or type(failure).__name__
+    return next(filter(None, cluster.exchange(said)), "")
 
 
 def _own(state: State, abstract: State) -> State:
@@ -184,15 +205,6 @@ def _name(key: Any) -> str:
         if hasattr(key, attribute):
             return str(getattr(key, attribute))
     raise TypeError(f"unknown kind of key {key!r}")
-
-
-def differences(old: Any, new: Any, path: str = "config") -> list[str]:
-    """Readable differences between two JSON-like values: `path: old -> new`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        names = dict.fromkeys([*old, *new])
-        pairs = [(old.get(name, "absent"), new.get(name, "absent"), f"{path}.{name}") for name in names]
-        return [line for a, b, where in pairs for line in differences(a, b, where)]
-    return [] if old == new else [f"{path}: {old} -> {new}"]
 
 
 def config_json(config: ConfigDict) -> dict[str, Any]:

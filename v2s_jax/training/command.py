@@ -17,14 +17,21 @@ HELP = "train, resume or fine-tune an experiment"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --config, its overrides and --workdir."""
+    """Adds --config, its overrides, --mesh, --workdir and who else takes part."""
+    add_config_arguments(parser)
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="checkpoints and logs; an existing run goes on")
+    parser.add_argument("--mesh", metavar="AXES", help="data=-1,fsdp=16,tensor=1 in place of the config's mesh section")
+    add_cluster_arguments(parser)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds --config and its overrides, which `load_config` takes."""
     parser.add_argument(
         "--config",
         required=True,
         metavar="FILE[:VARIANT]",
         help="experiment file, and which of its variants if it has some; --config.a.b=VALUE overrides a setting",
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="checkpoints and logs; an existing run goes on")
     parser.set_defaults(overrides=[])
     plain = parser.parse_known_args
 
@@ -36,6 +43,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         return namespace, unknown
 
     parser.parse_known_args = parse  # type: ignore[method-assign,assignment]
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `cluster.connect` reads."""
+    group = parser.add_argument_group("several processes", "the same command starts every one of them")
+    group.add_argument(
+        "--distributed",
+        choices=("off", "auto"),
+        default="off",
+        help="auto: find the others through Slurm, GKE or JobSet, Cloud TPU or Open MPI",
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="elsewhere: where process 0 listens")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process", type=int, metavar="I", help="which this is, from 0 on")
+    group.add_argument(
+        "--peer-timeout",
+        type=int,
+        default=100,
+        metavar="SECONDS",
+        help="a process not heard of for so long ends the run (three times as long at the start); %(default)s",
+    )
 
 
 def take_overrides(args: list[str]) -> tuple[list[str], list[str]]:
@@ -91,6 +119,19 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Confi
 
 def run(args: argparse.Namespace) -> int:
     """Trains; the exit status is that of `loop.train`."""
-    from v2s_jax.training.loop import train  # after parsing: jax takes a while to load
+    from v2s_jax.training import cluster  # after parsing: jax takes a while to load
 
-    return train(load_config(args.config, args.overrides), args.workdir)
+    cluster.connect(args)
+    from v2s_jax.training.loop import train
+
+    return train(cluster.together(lambda: _config_of(args)), args.workdir)
+
+
+def _config_of(args: argparse.Namespace) -> ConfigDict:
+    """The experiment with its overrides and --mesh."""
+    from v2s_jax.training.mesh import parse_axes
+
+    config = load_config(args.config, args.overrides)
+    if args.mesh:
+        config.mesh.update(parse_axes(args.mesh))
+    return config

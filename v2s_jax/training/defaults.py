@@ -35,6 +35,7 @@ def default_config() -> ConfigDict:
             "data": -1,  # -1: all devices that the other axes leave
             "fsdp": 1,
             "tensor": 1,
+            "slices": 1,  # TPU slices or nodes that the data axis goes over first
             "rules": (),  # (regex, (axis or None for each dimension)), before the default rule
             "min_shard_size": 2**18,  # arrays with fewer elements are replicated
         }
@@ -45,6 +46,7 @@ def default_config() -> ConfigDict:
             "stage": "",  # of system.stages(); may be empty when there is one
             "stages": (),  # several, one after the other, if `stage` is empty; see `stages.py`
             "rules": (),  # replaces the stage's rules
+            "accumulate": 1,  # parts that a batch is taken in, one after the other, to save memory; see `step.py`
             "init_from": "",  # training workdir, exported system or part whose weights a new run starts from
             "grafts": (),  # (workdir, exported system or part, branch there, branch here): weights it starts with, too
             "log_every": 20,  # steps
@@ -53,6 +55,9 @@ def default_config() -> ConfigDict:
             "best": "val/estoi",  # metric of the best checkpoint
             "best_is": "max",  # or min
             "patience": 0,  # stop after so many steps without a better best metric; 0: never
+            "on_nonfinite": "stop",  # or rollback: to the newest checkpoint, and on with the batches after the bad one
+            "rollbacks": 3,  # at most so many in a run
+            "stalled_after": 3600,  # seconds without a step after which one of several processes ends; 0: never
             "profile": (0, 0),  # first and last step of a profile in workdir/profile; (0, 0): none
         }
     )

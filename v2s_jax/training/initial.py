@@ -15,7 +15,8 @@ from v2s_jax.models.folder import read_model
 from v2s_jax.models.settings import section_of
 from v2s_jax.systems.base import System
 from v2s_jax.systems.pretrained import read_pretrained
-from v2s_jax.training.checkpoint import FOLDER, differences, read_weights
+from v2s_jax.training.checkpoint import FOLDER, read_weights
+from v2s_jax.training.differences import differences
 from v2s_jax.training.paths import Tree, below, flatten, map_paths, put_below
 from v2s_jax.training.state import State, split_system
 

@@ -1,6 +1,7 @@
 """Validation: mean losses over a split, and speech made from its first clips, measured, drawn and played."""
 
 import concurrent.futures
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from v2s_jax.constants import LOG_CEILING, LOG_FLOOR, MEL_PER_FRAME, SAMPLE_RATE
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.griffin_lim import griffin_lim
 from v2s_jax.features.mel import log_mel
+from v2s_jax.training import cluster
 from v2s_jax.training.paths import Tree
 from v2s_jax.training.writers import Writers
 
@@ -61,23 +63,27 @@ def validate(
     spoken: list[tuple[np.ndarray, np.ndarray]] = []
     rows, key = 0, jax.random.key(0)
     for number, batch in enumerate(batches):
-        valid = int((np.asarray(batch.length) > 0).sum())
         on_device, batch_key = put(batch), jax.random.fold_in(key, number)
+        valid = int((cluster.whole(on_device.length) > 0).sum())
         for name, value in jax.device_get(losses(params, stats, batch_key, on_device)).items():
             sums[name] = sums.get(name, 0.0) + float(value) * valid
         rows += valid
         if kind in ("mel", "waveform") and len(spoken) < config.clips and batch.audio is not None:
             output = np.asarray(jax.device_get(synthesize(params, stats, batch_key, on_device)))
-            spoken += _cut(batch, output, config.clips - len(spoken))
+            lengths, audio = cluster.whole(on_device.length), cluster.whole(on_device.audio)
+            spoken += _cut(lengths, audio, output, config.clips - len(spoken))
     metrics = {f"val/{name}": total / max(rows, 1) for name, total in sums.items()}
-    clips, scores = listen(spoken, kind, config.griffin_lim_iterations)
-    return metrics | {f"val/{name}": value for name, value in scores.items()}, clips[: config.shown]
+    clips: list[Spoken] = []
+    if jax.process_index() == 0:
+        clips, scores = listen(spoken, kind, config.griffin_lim_iterations)
+        metrics |= {f"val/{name}": value for name, value in scores.items()}
+    # The scores decide what is best and when to stop, so all processes take those of the first.
+    return json.loads(cluster.exchange(json.dumps(metrics))[0]), clips[: config.shown]
 
 
-def _cut(batch: Batch, output: np.ndarray, most: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _cut(lengths: np.ndarray, audio: np.ndarray, output: np.ndarray, most: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """(system output, real waveform) of the first rows that are no padding, cut to their lengths."""
     per_frame = MEL_PER_FRAME if output.ndim == 3 else SAMPLES_PER_FRAME
-    lengths, audio = np.asarray(batch.length), np.asarray(batch.audio)
     real = [row for row, n in enumerate(lengths) if n > 0][:most]
     return [(output[row, : per_frame * lengths[row]], audio[row, : SAMPLES_PER_FRAME * lengths[row]]) for row in real]
 

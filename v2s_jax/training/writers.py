@@ -131,6 +131,13 @@ class Progress:
         """Begins measuring anew (after compiling, or a validation)."""
         self._since, self._first, self._waited = time.perf_counter(), step, 0.0
 
+    def rewind(self, step: int) -> None:
+        """Goes back to an earlier step."""
+        if self._bar is not None:
+            self._bar.reset(self._total)
+            self._bar.update(step)
+        self.restart(step)
+
     def elapsed(self) -> float:
         """Seconds since measuring began."""
         return max(time.perf_counter() - self._since, 1e-9)
