@@ -160,7 +160,7 @@ def test_variants_that_sample_share_what_is_compiled(diffv2s, svts):
     one, two, ddim, other = (synthesizer for _, synthesizer in ready)
     assert one.network.knobs["evaluations"] == 1 and two.network.knobs["evaluations"] == 3
     assert ddim.network.knobs["evaluations"] == 2  # the config's own
-    assert one.network._compiled is two.network._compiled is not ddim.network._compiled
+    assert one.network._programs is two.network._programs is not ddim.network._programs
     assert (one.settings.contrast, two.settings.contrast) == (1.0, 2.0)
     assert other.config.system.name == "svts"
     assert one.vocoder is two.vocoder is ddim.vocoder

@@ -4,10 +4,14 @@ import json
 import pytest
 import torch
 
-from tests.small_vocoder import small_config
+from tests.small_data import save_small_data
+from tests.small_model import save_small
+from tests.small_model import small_config as small_speaking
+from tests.small_vocoder import small_config, small_system
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation import bench, bench_models
 from v2s_jax.models import speaker
+from v2s_jax.models.folder import save_model
 from v2s_jax.systems import hifigan as hifigan_system
 
 
@@ -47,6 +51,27 @@ def test_models_beside_pytorch(tiny, tmp_path, capsys):
             # Medians of pairs, so only about their ratio.
             assert figures[f"{name} {work}: times as fast as torch"] == pytest.approx(theirs / ours, rel=0.9)
     assert "hifigan training step: times as fast as torch" in capsys.readouterr().out
+
+
+def test_speech_a_second_stage_by_stage_beside_pytorch(tmp_path):
+    torch.set_num_threads(1)
+    save_model(tmp_path / "vocoder", small_config().generator, small_system().generator, {}, "")
+    config = small_speaking()
+    config.synthesis = {"vocoder": str(tmp_path / "vocoder")}
+    save_small(tmp_path / "model", config)
+    data = save_small_data(tmp_path, (30, 30))
+    options = ["--data", data, "--model", tmp_path / "model", "--seconds", 0.01]
+    assert run("synthesize", *options, "--out", tmp_path / "figures.json") == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["synthesize"]
+    figures = {name.removeprefix(f"{tmp_path / 'model'}: "): value for name, value in figures.items()}
+    assert set(figures) == {
+        *("reading clips", "reading shards", "from shards, all stages", "network", "vocoder"),
+        *("one record", "one record in torch", "times as fast as torch"),
+    }
+    assert all(value > 0 for value in figures.values())
+    # The whole cannot be faster than its parts, one after the other in one thread.
+    parts = sum(1 / figures[stage] for stage in ("reading shards", "network", "vocoder"))
+    assert 1 / figures["from shards, all stages"] >= 0.9 * parts
 
 
 def test_both_sides_do_the_same_work(tiny, tmp_path):

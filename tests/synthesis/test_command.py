@@ -1,28 +1,38 @@
 import argparse
 import dataclasses
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
 
+import jax
 import numpy as np
 import pytest
 
 from tests.small_diffv2s import save_small
-from v2s_jax.errors import V2SError
+from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.media.audio import read_audio, read_wav
 from v2s_jax.media.mux import write_video
 from v2s_jax.media.video import probe, read_frames
-from v2s_jax.synthesis import command
+from v2s_jax.synthesis import command, outputs
+from v2s_jax.synthesis.jobs import find_jobs
+from v2s_jax.synthesis.reading import read
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
 
 def synthesize(*words):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return command.run(parser.parse_args([str(word) for word in words]))
+    return command.run(parser.parse_args([*map(str, words), "--compilation-cache", "off"]))
 
 
 def manifest(out):
-    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    *lines, last = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert last.keys() == {"summary"}
     return {line["id"]: line for line in lines}
 
 
@@ -95,7 +105,7 @@ def test_manifest_tells_what_was_done(spoken, clips, model):
     )
     assert entry["seconds"] == 1.2 and entry["model"] == str(model) and entry["warnings"] == []
     assert 0.5 < entry["coverage"] <= 1 and entry["faces_seen"] == 1 and entry["confidence"] > 0
-    assert list(entry["timings"]) == ["read", "compile", "network", "vocoder", "write"]
+    assert [stage for stage in entry["timings"] if stage != "compile"] == ["read", "network", "vocoder", "write"]
     total = sum(seconds for stage, seconds in entry["timings"].items() if stage != "compile")
     assert entry["real_time_factor"] == pytest.approx(total / 1.2, rel=0.01)
 
@@ -142,7 +152,7 @@ def test_full_disk_stops_with_one_sentence_and_nothing_half_written(clips, model
     def full(path, waveform):
         raise V2SError(f"{path}: cannot be written (No space left on device); check the folder")
 
-    monkeypatch.setattr(command, "write_wav", full)
+    monkeypatch.setattr(outputs, "write_wav", full)
     with pytest.raises(V2SError, match="No space left on device"):
         synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.jsonl"]
@@ -153,7 +163,7 @@ def test_a_surprise_with_one_clip_is_its_own_failure(clips, model, tmp_path, mon
     def burst(*_):
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr(command, "put_sound_back", burst)
+    monkeypatch.setattr(outputs, "put_sound_back", burst)
     assert synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model) == 3
     assert "silent.mp4: unexpected ZeroDivisionError: division by zero" in manifest(tmp_path)["silent"]["error"]
 
@@ -216,12 +226,71 @@ def test_records_of_a_data_set(talker_data, model, tmp_path, monkeypatch):
 
 def test_together_is_as_alone_and_a_bad_one_spoils_no_other(clips, model, talker_data, tmp_path):
     together = Synthesizer.from_pretrained(model, 3)
-    jobs = command.find_jobs([talker_data], tmp_path)[:2] + command.find_jobs([clips / "silent.mp4"], tmp_path)
-    outcomes = [(job, command.read(job, None, frozenset({"mouth"}))) for job in jobs]
-    bad = outcomes[1][1].clip
-    short = command.Read(dataclasses.replace(bad, mouth=bad.mouth[:0]), 0.1)
-    found = dict(command._spoken([outcomes[0], (jobs[1], short), outcomes[2]], together, 3))
-    assert "has no mouth" in str(found[jobs[1]])
-    for job, outcome in (outcomes[0], outcomes[2]):
-        [(_, alone)] = command._together([(job, outcome)], together)
-        np.testing.assert_allclose(found[job].waveform, alone.waveform, atol=1e-5)
+    jobs = find_jobs([talker_data], tmp_path)[:2] + find_jobs([clips / "silent.mp4"], tmp_path)
+    things = [read(job, None, frozenset({"mouth"})).clip for job in jobs]
+    empty = dataclasses.replace(things[1], mouth=things[1].mouth[:0])
+    looks = [together.look(things[0]), together.look(empty), BadClip("nobody"), together.look(things[2])]
+    found = dict(together.sounded(together.made(enumerate(looks))))
+    assert "has no mouth" in str(found[1]) and str(found[2]) == "nobody"
+    for index, thing in ((0, things[0]), (3, things[2])):
+        [(_, alone)] = together.sounded(together.made([("", together.look(thing))]))
+        np.testing.assert_allclose(found[index].waveform, alone.waveform, atol=1e-5)
+
+
+def test_parts_share_the_work_and_each_other_s_results(clips, model, tmp_path, quick, capsys):
+    for part in ("1/2", "2/2"):
+        synthesize(clips, "--out", tmp_path, "--model", model, "--no-video", "--part", part, "--jobs", 1)
+    lines = [(tmp_path / f"manifest-{part}-of-2.jsonl").read_text().splitlines() for part in (1, 2)]
+    ids = [{json.loads(line)["id"] for line in own[:-1]} for own in lines]
+    assert ids[0] | ids[1] == {"silent", "truncated", "broken/text", "broken/empty", "broken/nobody"}
+    assert not ids[0] & ids[1] and (tmp_path / "silent.wav").is_file()
+    assert synthesize(clips / "silent.mp4", "--out", tmp_path, "--model", model, "--no-video") == 0
+    assert "1 were done before" in capsys.readouterr().out
+    for wrong in ("0/2", "3/2", "1", "a/b"):
+        with pytest.raises(SystemExit):
+            synthesize(clips, "--out", tmp_path, "--part", wrong)
+
+
+def test_all_is_compiled_ahead_and_the_stages_say_how_long_they_waited(talker_data, model, tmp_path, monkeypatch):
+    compiled = []
+    real = jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda self: compiled.append(threading.current_thread()) or real(self)
+    )
+    synthesize(talker_data, "--out", tmp_path, "--model", model, "--split", "train", "--jobs", 1)
+    summary = json.loads((tmp_path / "manifest.jsonl").read_text().splitlines()[-1])["summary"]
+    assert summary["clips"] == 6 and summary["failed"] == 0
+    assert summary["compilations"] == summary["compiled_ahead"] == len(compiled)
+    assert not {thread.name.split("-")[0] for thread in compiled} & {"MainThread", "network", "vocoder", "writing"}
+    assert summary["waits"].keys() == {"reading", "network", "vocoder", "writing"}
+    assert all(0 <= share <= 1 for share in summary["waits"].values())
+
+
+def test_an_output_cut_short_is_made_again(clips, model, tmp_path, quick):
+    command_line = (clips / "silent.mp4", "--out", tmp_path, "--model", model, "--no-video", "--jobs", 1)
+    synthesize(*command_line)
+    whole = (tmp_path / "silent.wav").read_bytes()
+    (tmp_path / "silent.wav").write_bytes(whole[:1000])
+    synthesize(*command_line)
+    assert (tmp_path / "silent.wav").read_bytes() == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_whole_files_only(number, talker_clip, model, tmp_path):
+    """A real process, stopped once it has begun to write; the next run does the rest."""
+    for index in range(6):
+        shutil.copy(talker_clip, tmp_path / f"{index}.mp4")
+    out = tmp_path / "out"
+    words = ["synthesize", tmp_path, "--out", out, "--model", model, "--jobs", 1, "--no-video"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    line = [sys.executable, "-m", "v2s_jax.cli", *map(str, words)]
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list(out.glob("*.wav")):
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert "Traceback" not in process.communicate(timeout=120)[1]
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
+    made = [path.name for path in out.iterdir() if path.name != "manifest.jsonl"]
+    assert 1 <= len(made) < 6 and all(name.endswith(".wav") and name[0] != "." for name in made)
+    assert all(len(read_wav(out / name)) == 640 * 75 for name in made)
+    assert list((tmp_path / "cache" / "v2s_jax" / "compiled").iterdir())

@@ -18,8 +18,8 @@ def finished(tmp_path):
     (out / "a.wav").touch()
     (out / "a.mp4").touch()
     with Manifest(out, []) as manifest:
-        manifest.add(source_facts(job) | MADE_BY | {"status": "ok", "seconds": 1.0})
-        manifest.finish()
+        manifest.add(source_facts(job) | MADE_BY | {"status": "ok", "seconds": 1.0, "bytes": {"sound": 0, "video": 0}})
+        manifest.finish({"clips": 1})
     return out, job
 
 

@@ -45,7 +45,7 @@ def test_it_says_what_the_generator_says_at_any_length(system, folder):
         wave = vocoder(mels(frames))
         assert wave.shape == (160 * frames,) and wave.dtype == np.float32
         np.testing.assert_allclose(wave, jax.jit(system.generator)(jnp.asarray(mels(frames))[None])[0], atol=1e-5)
-    assert len(vocoder._compiled) == 2  # up to 50 frames, and up to 75
+    assert len(vocoder._programs) == 2  # up to 50 frames, and up to 75
 
 
 def test_threads_count_their_own_seconds_of_compiling(folder):
@@ -61,7 +61,7 @@ def test_threads_count_their_own_seconds_of_compiling(folder):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(vocoder._compiled) == 1 and vocoder.compiling == 0  # here nothing was compiled
+    assert len(vocoder._programs) == 1 and vocoder.compiling == 0  # here nothing was compiled
     assert len(counted) == 2 and all(0 < own <= elapsed for own, elapsed in counted)
 
 

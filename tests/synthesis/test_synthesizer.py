@@ -15,10 +15,12 @@ from v2s_jax.data.schema import Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.features.mel import log_mel
 from v2s_jax.generative.noise import frame_noise, row_keys
+from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.buckets import padded_mouths
 from v2s_jax.synthesis.speech import real_time_factor
 from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.synthesis.vocoder import CHUNK, sharpen
+from v2s_jax.synthesis.wholes import long_log_mel
 from v2s_jax.systems.pretrained import assemble
 from v2s_jax.systems.sampler import clip_noise
 
@@ -175,7 +177,7 @@ def test_a_long_clip_is_never_whole_in_the_network_or_the_vocoder(make_clip):
     speech = synth(clip)
     assert len(speech.waveform) == 640 * 2000
     np.testing.assert_allclose(speech.log_mel[:, 3], np.repeat(expected(clip), 4), atol=1e-5)
-    assert {frames for frames, _ in synth.network._compiled} == {WINDOW}
+    assert {frames for frames, _ in synth.network._programs.keys} == {WINDOW}
     assert len(seen) == 4 and max(seen) < 2.5 * CHUNK
 
 
@@ -279,6 +281,54 @@ def test_mels_of_records_are_the_networks_own(make_clip):
             heard = expected.log_mel if kind == "mel" else log_mel(expected.waveform)
             assert mel.shape == (4 * record.n_frames, 80)
             np.testing.assert_allclose(mel, heard, atol=1e-4)
+
+
+class Spelling(Echo):
+    """Names each half frame by the level of its frame."""
+
+    def units(self, batch):
+        level = batch.mouth.astype(jnp.float32).mean((2, 3))
+        return jnp.repeat(jnp.round(level).astype(jnp.int32), 2, axis=1)
+
+
+def test_units_of_a_long_clip_are_never_mixed(make_clip):
+    clip = make_clip(100)
+    config = ConfigDict({"system": {"name": "echo"}, "synthesis": {"window": WINDOW, "overlap": OVERLAP}})
+    synth = Synthesizer(config, Spelling(), units=True)
+    synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
+    units = synth(clip).units
+    assert units.dtype == np.int16
+    np.testing.assert_array_equal(units, np.repeat(np.round(clip.mouth[:, 4:92, 4:92].mean((1, 2))), 2))
+    assert echo()(clip).units is None
+    with pytest.raises(V2SError, match="this Echo model has no units inside"):
+        Synthesizer(config, Echo(), units=True)
+
+
+def test_arrays_in_waveforms_out(make_clip):
+    clips = [make_clip(30, 1), make_clip(100, 2)]
+    synth = echo(batch_size=2, fields=("mouth", "face"))
+    waves = synth.arrays([clip.mouth for clip in clips], [clip.faces for clip in clips])
+    for wave, clip in zip(waves, clips, strict=True):
+        np.testing.assert_array_equal(wave, synth(clip).waveform)
+    with pytest.raises(BadClip, match="clip 0: has no face"):
+        synth.arrays([clips[0].mouth])
+
+
+@pytest.mark.parametrize("output", ["mel", "waveform"])
+def test_what_grows_with_a_clip_is_kept_in_files(make_clip, monkeypatch, output):
+    clip, synth = make_clip(400), echo(output=output, contrast=1.1)
+    expected = synth(clip)
+    monkeypatch.setattr(scratch, "LARGE", 10_000)
+    monkeypatch.setattr(scratch, "_BLOCK", 5_000)
+    speech = synth(clip)
+    assert speech.waveform.base is not None
+    np.testing.assert_array_equal(speech.waveform, expected.waveform)
+    np.testing.assert_array_equal(speech.log_mel, expected.log_mel)
+
+
+def test_the_mel_of_a_long_waveform_is_computed_in_parts():
+    wave = np.random.default_rng(0).normal(size=640 * 25 * 150).astype(np.float32) / 10
+    np.testing.assert_allclose(long_log_mel(wave), log_mel(wave), atol=1e-3)
 
 
 class Refining(Echo):

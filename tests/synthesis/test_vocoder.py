@@ -7,7 +7,7 @@ from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.errors import V2SError
 from v2s_jax.features.mel import log_mel
 from v2s_jax.synthesis.defaults import default_config
-from v2s_jax.synthesis.vocoder import CONTEXT, Vocoder, make_vocoder, quiet_windows, sharpen, vocode
+from v2s_jax.synthesis.vocoder import CONTEXT, Vocoder, longest_chunk, make_vocoder, quiet_windows, sharpen, vocode
 
 
 def first_bin(mel):
@@ -98,3 +98,10 @@ def test_contrast_spreads_each_bin_about_its_mean_and_keeps_the_floor():
     np.testing.assert_allclose(sharp.mean(0), mel.mean(0), atol=1e-5)
     assert sharp.dtype == np.float32 and sharpen(mel, 1.0) is mel
     assert sharpen(mel - 8, 2.0).min() == np.float32(LOG_FLOOR)
+
+
+@given(st.integers(1, 20000), st.integers(100, 2000))
+@settings(deadline=None, max_examples=50)
+def test_no_chunk_is_longer_than_foretold(frames, chunk):
+    mel = np.random.default_rng(frames).normal(size=(frames, 1)).astype(np.float32).repeat(80, 1)
+    assert max(window.stop - window.start for window in quiet_windows(mel, chunk)) <= longest_chunk(frames, chunk)

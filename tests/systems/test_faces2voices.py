@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from tests.compiled import traced_synthesis
-from tests.small_faces2voices import clips, silent, small_config
+from tests.small_faces2voices import CLUSTERS, clips, silent, small_config
 from tests.small_vocoder import filled
 from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.errors import V2SError
@@ -115,7 +115,13 @@ def test_what_the_face_is_and_does_is_heard():
 def test_a_given_voice_takes_the_place_of_the_faces():
     run, _, system = program()
     graphdef, weights = nnx.split(system)
-    guess = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b).speaker)(weights, silent())
+
+    def speak(weights, batch):
+        model = nnx.merge(graphdef, weights)
+        return model.speak(batch).speaker, model.units(batch)
+
+    guess, units = jax.jit(speak)(weights, silent())
+    assert units.shape == (2, 12) and ((0 <= units) & (units < CLUSTERS)).all()
     given = silent(face_embedding=None, speaker_embedding=np.asarray(guess))
     np.testing.assert_allclose(run(given, {}), run(silent(), {}), atol=1e-4)
     other = silent(face_embedding=None, speaker_embedding=clips().speaker_embedding)

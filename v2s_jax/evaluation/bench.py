@@ -3,10 +3,11 @@
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from v2s_jax.arguments import positive
 
 COPIES = 16  # clips of the stand-in data set
 TRAIN_STEPS = 20
@@ -21,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DIR", help="a prepared data set; copies of the demo clip if none is named")
     parser.add_argument("--split", default="train", help="of the data set (%(default)s)")
     parser.add_argument("--clips", metavar="DIR", help="the video files it was made from; the demo clip if none")
-    parser.add_argument("--model", metavar="M", help="for synthesis: a shipped name, a model folder or a workdir")
+    parser.add_argument("--model", metavar="M", help="for synthesize: a shipped name, a model folder or a workdir")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="for synthesize (%(default)s)")
     parser.add_argument("--parts", metavar="A,B", help="of models: which, all but the large ones if none is named")
     parser.add_argument("--seconds", type=float, default=5.0, help="spent on each figure (%(default)s)")
     parser.add_argument("--out", metavar="FILE", help="write the figures as JSON, too")
@@ -78,26 +80,17 @@ def bench_train(args: argparse.Namespace, scratch: Path) -> Figures:
     return [("steps/s (8 clips each)", last["steps_per_second"]), ("share of time waiting for data", last["data_wait"])]
 
 
-def bench_synthesis(args: argparse.Namespace, scratch: Path) -> Figures:
-    """Seconds of speech per second for one clip, stage by stage, after a warm-up."""
-    del scratch
-    from v2s_jax.constants import SAMPLE_RATE
+def bench_synthesize(args: argparse.Namespace, scratch: Path) -> Figures:
+    """Seconds of speech a second of each speaking model, stage by stage, beside PyTorch."""
+    from v2s_jax.data.metadata import read_metadata
+    from v2s_jax.evaluation.bench_synthesis import MODELS, measure
     from v2s_jax.synthesis.demo import shipped_clip
-    from v2s_jax.synthesis.synthesizer import Synthesizer
 
-    clip = shipped_clip()[0]
-    synthesizer = Synthesizer.from_pretrained(*([args.model] if args.model else []))
-    speech = synthesizer(clip)  # compiles
-    spoken = len(speech.waveform) / SAMPLE_RATE
-    start, runs, stages = time.perf_counter(), 0, dict.fromkeys(speech.timings, 0.0)
-    while runs == 0 or time.perf_counter() - start < args.seconds:
-        speech = synthesizer(clip)
-        stages = {name: stages[name] + value for name, value in speech.timings.items()}
-        runs += 1
-    total = (time.perf_counter() - start) / runs
-    figures = {f"seconds in {name}": value / runs for name, value in stages.items()}
-    figures |= {"seconds of speech": spoken, "real-time factor (below 1 is faster)": total / spoken}
-    return figures.items()
+    data = data_set(args, scratch)
+    splits = read_metadata(data).splits
+    split = args.split if args.split in splits else next(iter(splits))
+    models = [args.model] if args.model else list(MODELS)
+    return measure(models, data, split, shipped_clip()[0], args.seconds, args.batch_size)
 
 
 def bench_models(args: argparse.Namespace, scratch: Path) -> Figures:
@@ -139,6 +132,6 @@ def copies_of_demo_clip() -> Any:
 SUBJECTS: dict[str, Callable[[Any, Path], Figures]] = {
     "loader": bench_loader,
     "train": bench_train,
-    "synthesis": bench_synthesis,
+    "synthesize": bench_synthesize,
     "models": bench_models,
 }

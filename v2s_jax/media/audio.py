@@ -147,9 +147,11 @@ def write_flac(path: str | os.PathLike, waveform: Float[np.ndarray, "n"], sample
         V2SError: as `write_wav`.
     """
     packed = io.BytesIO()
-    soundfile.write(packed, _pcm(waveform), sample_rate, "PCM_16", format="FLAC")
+    with soundfile.SoundFile(packed, "w", sample_rate, 1, "PCM_16", format="FLAC") as out:
+        for block in _pcm(waveform):
+            out.write(block)
     with replacing(path) as file:
-        file.write(packed.getvalue())
+        file.write(packed.getbuffer())
 
 
 def write_wav(path: str | os.PathLike, waveform: Float[np.ndarray, "n"], sample_rate: int = SAMPLE_RATE) -> None:
@@ -158,14 +160,17 @@ def write_wav(path: str | os.PathLike, waveform: Float[np.ndarray, "n"], sample_
     Raises:
         V2SError: the file cannot be written (no such folder, no permission, full disk).
     """
-    data = _pcm(waveform).tobytes()
     with replacing(path) as file, wave.open(file, "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
         out.setframerate(sample_rate)
-        out.writeframes(data)
+        for block in _pcm(waveform):
+            out.writeframesraw(block.tobytes())
 
 
-def _pcm(waveform: np.ndarray) -> np.ndarray:
-    """16-bit samples."""
-    return np.round(np.clip(np.nan_to_num(waveform), -1, 1) * 32767).astype("<i2")
+def _pcm(waveform: np.ndarray) -> Iterator[np.ndarray]:
+    """16-bit samples, a minute at a time."""
+    minute = 60 * SAMPLE_RATE
+    for start in range(0, len(waveform), minute):
+        block = np.nan_to_num(waveform[start : start + minute])
+        yield np.round(np.clip(block, -1, 1) * 32767).astype("<i2")

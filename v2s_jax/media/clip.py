@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -24,6 +25,7 @@ _CHUNK = 16  # pictures held at once while searching; 16 of 1920x1080 are 100 MB
 _FINEST = 1.25  # source pixels to one crop pixel beyond which pictures are first scaled down, against aliasing
 _LOW_COVERAGE = 0.5
 _MISSING_END = 0.5  # seconds by which a file may fall short of what it states without being called truncated
+Room = Callable[[str, tuple[int, ...], Any], UInt8[np.ndarray, "..."] | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,7 @@ def load_clip(
     audio: bool = True,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     landmarks: int = 5,
+    room: Room | None = None,
 ) -> Clip:
     """Reads a clip: finds the face, cuts its crops out, lays the sound against the picture.
 
@@ -79,6 +82,8 @@ def load_clip(
         limits: bounds on length and picture size.
         landmarks: 5 (public domain model, mouth at the mean face's place) or 68 (AV-HuBERT's own recipe; the model was
             trained on iBUG 300-W and is for research use only).
+        room: gives an array for a field's crops by the field's name, shape and dtype, such as one in a file, or None
+            for one in memory.
 
     Raises:
         BadClip: the file cannot be used: missing, empty, not a video, no picture, no face, no such face, too long, too
@@ -92,7 +97,7 @@ def load_clip(
     track = _choose(path, seen, face, n_frames)
     scale = np.array([info.width, info.height]) / searched
     points, boxes, detected = _timeline(track, n_frames, scale)
-    mouth, faces, expression = _cut(path, info, limits, points, spread(track, FACE_CROPS))
+    mouth, faces, expression = _cut(path, info, limits, points, spread(track, FACE_CROPS), room)
     problems: list[str] = []
     sound = read_audio(path, n_frames, start=info.start, problems=problems) if audio and info.has_audio else None
     coverage = float(detected.mean())
@@ -152,7 +157,9 @@ def _timeline(track: Track, n_frames: int, scale: np.ndarray) -> tuple[np.ndarra
     return align.interpolate(points), align.interpolate(corners).reshape(n_frames, 4), detected
 
 
-def _cut(path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identity: np.ndarray):
+def _cut(
+    path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identity: np.ndarray, room: Room | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Second pass: the mouth and the expression of every frame, and the face of a few."""
     cover = align.pixels_covered(align.mouth_transforms(points))
     longest = max(info.width, info.height)
@@ -160,8 +167,10 @@ def _cut(path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identi
     points = (points + 0.5) * (np.array(size) / (info.width, info.height)) - 0.5
     mouths, expressions = align.mouth_transforms(points), align.expression_transforms(points)
     block = max(1, min(round(align.pixels_covered(expressions)), *size))
-    mouth = np.zeros((len(points), MOUTH_SIZE, MOUTH_SIZE), np.uint8)
-    expression = np.zeros((len(points), EXPRESSION_SIZE, EXPRESSION_SIZE), np.uint8)
+    mouth, expression = (
+        _zeros((len(points), side, side), name, room)
+        for name, side in (("mouth", MOUTH_SIZE), ("expression", EXPRESSION_SIZE))
+    )
     faces = np.zeros((len(identity), FACE_SIZE, FACE_SIZE, 3), np.uint8)
     pictures: Iterator[np.ndarray] = read_frames(path, limits.max_seconds, size=size, limits=limits)
     for index, picture in enumerate(pictures):
@@ -171,6 +180,11 @@ def _cut(path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identi
             transform = align.face_transform(points[index])
             faces[crop] = np.round(align.sample(picture, transform, FACE_SIZE)).astype(np.uint8)
     return mouth, faces, expression
+
+
+def _zeros(shape: tuple[int, ...], name: str, room: Room | None) -> np.ndarray:
+    given = room(name, shape, np.uint8) if room is not None else None
+    return np.zeros(shape, np.uint8) if given is None else given
 
 
 def _warnings(

@@ -116,8 +116,8 @@ def _encode(
 def _blocks(waveform: np.ndarray, sample_rate: int) -> Iterator[Any]:
     import av
 
-    samples = np.clip(np.nan_to_num(waveform), -1, 1).astype(np.float32)
-    for start in range(0, len(samples), _AUDIO_BLOCK):
-        block = av.AudioFrame.from_ndarray(samples[None, start : start + _AUDIO_BLOCK], format="fltp", layout="mono")
+    for start in range(0, len(waveform), _AUDIO_BLOCK):
+        samples = np.clip(np.nan_to_num(waveform[start : start + _AUDIO_BLOCK]), -1, 1).astype(np.float32)
+        block = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         block.sample_rate, block.pts, block.time_base = sample_rate, start, fractions.Fraction(1, sample_rate)
         yield block

@@ -6,33 +6,36 @@ import dataclasses
 import functools
 import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import jax
 
 from v2s_jax.arguments import positive
-from v2s_jax.data.schema import Record
 from v2s_jax.data.workers import Failure, run_isolated
 from v2s_jax.errors import BadClip, V2SError
-from v2s_jax.media.atomic import make_folder, replacing
-from v2s_jax.media.audio import write_flac, write_wav
+from v2s_jax.media.atomic import make_folder
 from v2s_jax.media.clip import Clip
-from v2s_jax.media.mux import put_sound_back
 from v2s_jax.progress import progress
-from v2s_jax.synthesis.jobs import Job, Wanted, find_jobs, output_paths
-from v2s_jax.synthesis.manifest import FAILED, Entry, Manifest, done_before, source_facts
-from v2s_jax.synthesis.options import add_batch_option, add_sampler_option, batch_size
+from v2s_jax.synthesis import scratch
+from v2s_jax.synthesis.compilation import Ahead, expected_frames, keep_compiled
+from v2s_jax.synthesis.jobs import Job, Wanted, find_jobs, part_of
+from v2s_jax.synthesis.manifest import Entry, Manifest, done_before, source_facts
+from v2s_jax.synthesis.options import add_batch_option, add_compilation_option, add_sampler_option, batch_size
+from v2s_jax.synthesis.outputs import written
+from v2s_jax.synthesis.overlap import Overlap, Stage
 from v2s_jax.synthesis.pretrained import DEFAULT
-from v2s_jax.synthesis.reading import Read, read
-from v2s_jax.synthesis.speech import Speech, real_time_factor
+from v2s_jax.synthesis.reading import Packed, Read, read
+from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
 HELP = "speak clips and records: a wav for each, and an mp4 of clips with the sound put back"
 INPUTS = "clips, folders searched for clips, lists (.txt, a path a line) of these, or prepared data sets"
-Outcome = tuple[Job, Read | Failure]
+_WRITERS = 2
+Key = tuple[Job, Read | Failure]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,132 +58,139 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", metavar="NAME", help="of prepared data sets (default: all)")
     parser.add_argument("--format", choices=("wav", "flac"), default="wav", help="of the sound (default: wav)")
     parser.add_argument("--mel", action="store_true", help="write the log-mel, too (.npy, [frames, 80] at 100 Hz)")
+    parser.add_argument("--units", action="store_true", help="write the content's units, too, of models that have them")
     parser.add_argument("--no-video", action="store_true", help="write no mp4, only the sound")
     add_batch_option(parser)
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes that read clips (default: one a core)")
+    parser.add_argument(
+        "--part",
+        type=_part,
+        metavar="I/N",
+        help="speak every Nth clip only, from the Ith, for N machines to share (default: all; on a pod its own)",
+    )
+    add_compilation_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Speaks all that an earlier run has not, prints a summary; returns 3 when some clips failed."""
-    wanted = Wanted(args.format, not args.no_video, args.mel)
-    jobs, rows = find_jobs(args.inputs, args.out, wanted, args.split), batch_size(args)
-    synthesizer = Synthesizer.from_pretrained(args.model, rows, vocoder=args.vocoder, sampler=dict(args.sampler))
+    keep_compiled(args.compilation_cache)
+    wanted = Wanted(args.format, not args.no_video, args.mel, args.units)
+    part = args.part or (jax.process_index() + 1, jax.process_count())
+    jobs = part_of(find_jobs(args.inputs, args.out, wanted, args.split), part)
+    synthesizer = Synthesizer.from_pretrained(
+        args.model, batch_size(args), vocoder=args.vocoder, sampler=dict(args.sampler), units=args.units
+    )
     if args.voice:
         synthesizer = synthesizer.in_voice_of(args.voice)
     make_folder(args.out)
     made_by = {"model": args.model, "fingerprint": synthesizer.fingerprint(), "face": args.face}
+    made_by["sampler"] = dict(synthesizer.network.knobs)
     done = done_before(args.out, jobs, made_by, wanted)
     todo = [job for job in jobs if job.name not in done]
-    start, spoken = time.perf_counter(), 0.0
-    reading = contextlib.closing(_read_all(todo, args, synthesizer.looks_at))
-    with Manifest(args.out, list(done.values())) as manifest, reading as outcomes:
-        for job, speech in _spoken(progress(outcomes, len(todo), "clips"), synthesizer, rows):
-            entry = source_facts(job) | made_by | _written(job, speech, args.out, wanted)
-            manifest.add(entry)
-            spoken += entry.get("seconds", 0.0)
-            for sentence in entry.get("warnings", [entry.get("error")]):
-                print(sentence, file=sys.stderr)
-        manifest.finish()
-    spent, failed = time.perf_counter() - start, len(manifest.failures)
+    with Manifest(args.out, list(done.values()), part) as manifest:
+        summary = _Run(args, synthesizer, made_by, wanted, manifest).speak(todo)
+        manifest.finish(summary)
+    failed, spoken = len(manifest.failures), summary["seconds_of_speech"]
     print(
         f"{len(todo) - failed} of {len(todo)} clips spoken into {args.out}"
-        + (f", {spoken:.0f} s of speech in {spent:.0f} s" if spoken else "")
+        + (f", {spoken:.0f} s of speech in {summary['seconds']:.0f} s" if spoken else "")
         + (f"; {len(done)} were done before" if done else "")
-        + (f"; {failed} failed, listed in {args.out / FAILED}" if failed else "")
+        + (f"; {failed} failed, listed in {manifest.failed}" if failed else "")
     )
+    if spoken:
+        print("waiting: " + ", ".join(f"{stage} {share:.0%}" for stage, share in summary["waits"].items()))
     return 3 if failed else 0
 
 
+class _Run:
+    """Clips through the stages: processes that read, then a thread each for network, vocoder, writing and the manifest.
+
+    Between two of them a few clips wait at most.
+    """
+
+    def __init__(
+        self, args: argparse.Namespace, synthesizer: Synthesizer, made_by: Entry, wanted: Wanted, manifest: Manifest
+    ):
+        self.args, self.synthesizer, self.made_by = args, synthesizer, made_by
+        self.wanted, self.manifest, self.spoken, self.read_seconds = wanted, manifest, 0.0, 0.0
+
+    def speak(self, todo: list[Job]) -> Entry:
+        """Speaks these; returns what is to be said of them together."""
+        args, start = self.args, time.perf_counter()
+        processes = max(1, min(args.jobs or os.cpu_count() or 1, len(todo)))
+        with (
+            tempfile.TemporaryDirectory(prefix=".reading-", dir=args.out) as spool,
+            scratch.kept_in(Path(spool)),
+            Ahead(self.synthesizer, expected_frames(todo)) as ahead,
+        ):
+            if ahead.programs:
+                print(f"compiling {ahead.programs} programs while reading begins", file=sys.stderr)
+            stages = [
+                Stage("network", lambda keys: self.synthesizer.made(self._looks(keys), ahead.rungs)),
+                Stage("vocoder", lambda made: self.synthesizer.sounded(made, ahead.vocoder_rungs)),
+                Stage("writing", self._write, threads=_WRITERS),
+                Stage("manifest", lambda entries: self._list(progress(entries, len(todo), "clips"))),
+            ]
+            reading = _read_all(todo, args, self.synthesizer.looks_at, processes, Path(spool))
+            with contextlib.closing(reading) as keys, Overlap(stages) as overlap:
+                for key in keys:
+                    overlap.put(self._opened(key))
+        seconds = time.perf_counter() - start
+        waits = {"reading": max(0.0, 1 - self.read_seconds / processes / seconds)} | overlap.waits
+        return {
+            "clips": len(todo),
+            "failed": len(self.manifest.failures),
+            "seconds_of_speech": round(self.spoken, 3),
+            "seconds": round(seconds, 3),
+            "waits": {stage: round(share, 4) for stage, share in waits.items() if stage != "manifest"},
+            "compiled_ahead": ahead.programs,
+            "compiling": round(ahead.seconds, 3),
+            "compilations": self.synthesizer.compilations,
+        }
+
+    def _opened(self, key: Key) -> Key:
+        job, outcome = key
+        if not isinstance(outcome, Read):
+            return key
+        self.read_seconds += outcome.seconds
+        clip = outcome.clip.unpacked() if isinstance(outcome.clip, Packed) else outcome.clip
+        return job, Read(clip, outcome.seconds)
+
+    def _looks(self, keys: Iterator[Key]) -> Iterator[tuple[Key, Any]]:
+        for job, outcome in keys:
+            look: Any = BadClip(outcome.reason) if isinstance(outcome, Failure) else None
+            if isinstance(outcome, Read) and not isinstance(outcome.clip, Packed):
+                try:
+                    look = self.synthesizer.look(outcome.clip)
+                except V2SError as error:
+                    look = error
+            yield (job, outcome), look
+
+    def _write(self, speeches: Iterator[tuple[Key, Speech | Exception]]) -> Iterator[tuple[Job, Entry]]:
+        for (job, outcome), speech in speeches:
+            if isinstance(speech, Speech) and isinstance(outcome, Read):
+                clip = outcome.clip if isinstance(outcome.clip, Clip) else None
+                speech = dataclasses.replace(speech, clip=clip, timings={"read": outcome.seconds} | speech.timings)
+            yield job, written(job, speech, self.args.out, self.wanted)
+
+    def _list(self, entries: Iterator[tuple[Job, Entry]]) -> Iterator[None]:
+        for job, entry in entries:
+            self.manifest.add(source_facts(job) | self.made_by | entry)
+            self.spoken += entry.get("seconds", 0.0)
+            for sentence in entry.get("warnings", [entry.get("error")]):
+                print(sentence, file=sys.stderr)
+            yield
+
+
 def _read_all(
-    jobs: list[Job], args: argparse.Namespace, fields: frozenset[str]
+    jobs: list[Job], args: argparse.Namespace, fields: frozenset[str], processes: int, spool: Path
 ) -> Generator[tuple[Job, Any], None, None]:
     """Clips as they are read, a few ahead at most: each process holds one."""
-    processes = min(args.jobs or os.cpu_count() or 1, len(jobs))
-    yield from run_isolated(functools.partial(read, face=args.face, fields=fields), jobs, processes)
+    yield from run_isolated(functools.partial(read, face=args.face, fields=fields, spool=spool), jobs, processes)
 
 
-def _spoken(
-    outcomes: Iterable[Outcome], synthesizer: Synthesizer, rows: int
-) -> Iterator[tuple[Job, Speech | Exception]]:
-    """The speech of each, or why there is none; `rows` are computed together."""
-    group: list[Outcome] = []
-    for outcome in outcomes:
-        group.append(outcome)
-        if len(group) == rows:
-            yield from _together(group, synthesizer)
-            group = []
-    yield from _together(group, synthesizer)
-
-
-def _together(group: list[Outcome], synthesizer: Synthesizer) -> Iterator[tuple[Job, Speech | Exception]]:
-    """Clips in one batch and records in another; if one of them cannot be spoken, each by itself."""
-    for job, outcome in group:
-        if isinstance(outcome, Failure):
-            yield job, BadClip(outcome.reason)
-    kinds: tuple[tuple[type, Callable[[Any], list[Speech]]], ...]
-    kinds = ((Clip, synthesizer.batch), (Record, synthesizer.records))
-    for kind, speak in kinds:
-        own = [(job, outcome) for job, outcome in group if isinstance(outcome, Read) and isinstance(outcome.clip, kind)]
-        try:
-            speeches = speak([outcome.clip for _, outcome in own])
-        except Exception as error:
-            if len(own) > 1:
-                for one in own:
-                    yield from _together([one], synthesizer)
-            else:
-                yield own[0][0], error
-            continue
-        for (job, outcome), speech in zip(own, speeches, strict=True):
-            yield job, dataclasses.replace(speech, timings={"read": outcome.seconds} | speech.timings)
-
-
-def _written(job: Job, speech: Speech | Exception, out: Path, wanted: Wanted) -> Entry:
-    """Writes the files of one clip; what goes wrong with it alone becomes its entry.
-
-    Raises:
-        V2SError: a file cannot be written, which would be so for the next clip too.
-    """
-    paths, start = output_paths(out, job, wanted), time.perf_counter()
-    try:
-        if isinstance(speech, Exception):
-            raise speech
-        make_folder(paths["sound"].parent)
-        if "video" in paths:
-            put_sound_back(job.source, speech.waveform, paths["video"])
-        if "mel" in paths:
-            with replacing(paths["mel"]) as file:
-                np.save(file, speech.log_mel.astype(np.float32))
-        (write_flac if wanted.sound == "flac" else write_wav)(paths["sound"], speech.waveform)
-    except Exception as error:
-        # Not even an older output may stay, since it would pass for this run's.
-        for path in paths.values():
-            path.unlink(missing_ok=True)
-        if isinstance(error, V2SError) and not isinstance(error, BadClip):
-            raise
-        known = isinstance(error, BadClip)
-        return {"status": "failed", "error": str(error) if known else _surprise(job, error)}
-    names = {"wav" if kind == "sound" else kind: path.relative_to(out).as_posix() for kind, path in paths.items()}
-    return _facts(speech, speech.timings | {"write": time.perf_counter() - start}) | names
-
-
-def _surprise(job: Job, error: Exception) -> str:
-    return f"{job.source}: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
-def _facts(speech: Speech, timings: dict[str, float]) -> Entry:
-    return {
-        "status": "ok",
-        "seconds": round(speech.seconds, 3),
-        **(_sighting(speech.clip) if speech.clip is not None else {"warnings": []}),
-        "timings": {stage: round(seconds, 4) for stage, seconds in timings.items()},
-        "real_time_factor": round(real_time_factor(timings, speech.seconds), 4),
-    }
-
-
-def _sighting(clip: Clip) -> Entry:
-    return {
-        "coverage": round(clip.coverage, 4),
-        "confidence": round(clip.confidence, 4),
-        "faces_seen": clip.n_faces,
-        "warnings": [f"{clip.path}: {warning}" for warning in clip.warnings],
-    }
+def _part(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part I/N, such as 1/4")
+    return int(number), int(count)

@@ -8,6 +8,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 import v2s_jax
+from v2s_jax.arguments import positive
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.card import parameters, part_card
 from v2s_jax.interop.load import Info
@@ -53,6 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="native",
         help="native: for this package and v2s_jax.interop.torch; original: what the part's published code loads",
     )
+    parser.add_argument(
+        "--format",
+        choices=("folder", "stablehlo"),
+        default="folder",
+        help="folder: config and weights; stablehlo: programs of a speaking model that run by jax alone",
+    )
+    parser.add_argument("--vocoder", metavar="NAME-OR-PATH", help="of stablehlo (default: what the config says)")
+    parser.add_argument(
+        "--frames", type=_lengths, default=(), metavar="N,N", help="lengths of stablehlo programs (default: the ladder)"
+    )
+    parser.add_argument(
+        "--batch-size", type=positive, default=1, metavar="N", help="of stablehlo programs that need a fixed one"
+    )
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of matrices in the file")
     parser.add_argument("--card", type=Path, metavar="FILE", help="model card in Markdown (default: one is made)")
 
@@ -60,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exports and says what was written."""
     check_free(args.out)
+    if args.format == "stablehlo":
+        return _export_programs(args)
     given = _read(args.card) if args.card else None
     found = find(args.model)
     found = take_part(found, args.part, args.model) if args.part else found
@@ -82,6 +98,32 @@ def run(args: argparse.Namespace) -> int:
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")
     return 0
+
+
+def _export_programs(args: argparse.Namespace) -> int:
+    if args.part or args.layout == "original" or args.dtype != "float32":
+        raise V2SError("--format stablehlo is of a whole model in float32; leave --part, --layout and --dtype out")
+    from v2s_jax.synthesis.stablehlo_export import write_stablehlo
+    from v2s_jax.synthesis.synthesizer import Synthesizer
+
+    found = find(args.model)
+    if found.info is not None:
+        raise V2SError(f"{args.model}: a {found.kind} alone does not speak; name a system for --format stablehlo")
+    synthesizer = Synthesizer.from_pretrained(args.model, args.batch_size, vocoder=args.vocoder)
+    own = _read(args.card) if args.card else found.card
+    card = own or model_card(args.out.name, found.config, parameters(found.module), True)
+    about = write_stablehlo(args.out, synthesizer, card, args.frames)
+    size = sum(path.stat().st_size for path in args.out.iterdir())
+    print(
+        f"{args.out}: programs of {', '.join(map(str, about['frames']))} frames, "
+        f"{'any number' if about['rows'] is None else about['rows']} of rows, {size / 1e6:.1f} MB"
+        + ("" if about["waveform"] else "; to the mel alone, since griffin_lim is no network")
+    )
+    return 0
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    return tuple(positive(part) for part in text.split(","))
 
 
 def find(name_or_path: str) -> Found:

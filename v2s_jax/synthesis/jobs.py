@@ -36,18 +36,21 @@ class Wanted:
         sound: their suffix, "wav" or "flac".
         video: an mp4 with the sound put back, of clips.
         mel: the log-mel, as numpy saves arrays.
+        units: of the content, likewise.
     """
 
     sound: str = "wav"
     video: bool = True
     mel: bool = False
+    units: bool = False
 
 
 def output_paths(out: Path, job: Job, wanted: Wanted) -> dict[str, Path]:
-    """The files of a job by kind: `sound`, and `video` and `mel` if they are made."""
+    """The files of a job by kind: `sound`, and `video`, `mel` and `units` if they are made."""
     suffixes = {"sound": wanted.sound}
     suffixes |= {"video": "mp4"} if wanted.video and not job.split else {}
     suffixes |= {"mel": "npy"} if wanted.mel else {}
+    suffixes |= {"units": "units.npy"} if wanted.units else {}
     return {kind: out / f"{job.name}.{suffix}" for kind, suffix in suffixes.items()}
 
 
@@ -88,6 +91,17 @@ def find_jobs(inputs: Sequence[Path], out: Path, wanted: Wanted | None = None, s
                     "name another --out"
                 )
     return list(sources.values())
+
+
+def part_of(jobs: list[Job], part: tuple[int, int]) -> list[Job]:
+    """The jobs of one of several processes, each of which takes every so manieth.
+
+    Args:
+        jobs: of all.
+        part: number of the process, from 1, and how many there are.
+    """
+    number, count = part
+    return jobs[number - 1 :: count]
 
 
 def _jobs_of(given: Path, out: Path, split: str | None) -> list[Job]:

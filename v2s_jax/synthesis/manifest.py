@@ -19,13 +19,15 @@ class Manifest:
     Args:
         out: the folder.
         kept: entries of an earlier run that stay.
+        part: number, from 1, and count of the processes that share the folder; each writes its own manifest.
 
     Raises:
         V2SError: it cannot be written.
     """
 
-    def __init__(self, out: Path, kept: list[Entry]):
-        self.path = out / NAME
+    def __init__(self, out: Path, kept: list[Entry], part: tuple[int, int] = (1, 1)):
+        mark = "" if part == (1, 1) else f"-{part[0]}-of-{part[1]}"
+        self.path, self.failed = (out / name.replace(".", f"{mark}.") for name in (NAME, FAILED))
         self.failures: list[tuple[str, str]] = []
         # Rewritten whole once, then appended to: a run killed in the middle of a line loses that line only.
         with replacing(self.path) as file:
@@ -50,14 +52,17 @@ class Manifest:
         """
         if entry["status"] != "ok":
             self.failures.append((entry["source"], entry["error"]))
-        try:
-            self._file.write(_line(entry))
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._append(entry)
 
-    def finish(self) -> None:
-        """Writes the clips that failed, with the reason of each, to `failed.txt`; no failure, no file."""
-        path = self.path.with_name(FAILED)
+    def finish(self, summary: Entry | None = None) -> None:
+        """Writes the clips that failed, with the reason of each, to `failed.txt`; no failure, no file.
+
+        Args:
+            summary: of the run, which becomes the manifest's last line.
+        """
+        if summary is not None:
+            self._append({"summary": summary})
+        path = self.failed
         if not self.failures:
             path.unlink(missing_ok=True)
             return
@@ -65,12 +70,18 @@ class Manifest:
             for source, error in self.failures:
                 file.write(f"{source}\t{error}\n".encode())
 
+    def _append(self, entry: Entry) -> None:
+        try:
+            self._file.write(_line(entry))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def _unwritable(self, error: OSError) -> V2SError:
         return V2SError(f"{self.path}: cannot be written ({error.strerror}); check permissions and free space")
 
 
 def done_before(out: Path, jobs: list[Job], made_by: Entry, wanted: Wanted) -> dict[str, Entry]:
-    """Entries, by name, of clips that an earlier run finished and that would come out the same.
+    """Entries, by name, of clips that an earlier run finished, in whatever parts, and that would come out the same.
 
     Args:
         out: the output folder.
@@ -78,15 +89,22 @@ def done_before(out: Path, jobs: list[Job], made_by: Entry, wanted: Wanted) -> d
         made_by: what an entry must agree with, such as the model's fingerprint.
         wanted: the files that must be there.
     """
-    found = {entry["id"]: entry for entry in _read(out / NAME)}
+    manifests = sorted(out.glob(NAME.replace(".", "*.")), key=lambda path: path.stat().st_mtime)
+    found = {entry["id"]: entry for path in manifests for entry in _read(path)}
     done = {}
     for job in jobs:
         entry = found.get(job.name, {})
-        outputs = output_paths(out, job, wanted).values()
+        outputs = output_paths(out, job, wanted)
         asked = {"status": "ok"} | made_by | source_facts(job)
-        if all(entry.get(key) == value for key, value in asked.items()) and all(path.is_file() for path in outputs):
+        if all(entry.get(key) == value for key, value in asked.items()) and _whole(outputs, entry):
             done[job.name] = entry
     return done
+
+
+def _whole(outputs: dict[str, Path], entry: Entry) -> bool:
+    """Whether the files are there, as long as they were written."""
+    sizes = entry.get("bytes", {})
+    return all(path.is_file() and path.stat().st_size == sizes.get(kind) for kind, path in outputs.items())
 
 
 def source_facts(job: Job) -> Entry:

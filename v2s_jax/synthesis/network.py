@@ -1,21 +1,21 @@
 """A system's `synthesize` as compiled functions, one for each length of the ladder."""
 
 import copy
-import itertools
-import threading
+import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from v2s_jax.constants import EXPRESSION_SIZE, MEL_PER_FRAME, SAMPLES_PER_FRAME
+from v2s_jax.constants import EXPRESSION_SIZE, MEL_PER_FRAME, SAMPLES_PER_FRAME, UNITS_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
 from v2s_jax.models.fold import fold
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis.buckets import (
     ladder,
     padded_faces,
@@ -24,8 +24,9 @@ from v2s_jax.synthesis.buckets import (
     padded_mouths,
     padded_sounds,
     padded_vectors,
-    rung,
 )
+from v2s_jax.synthesis.devices import everywhere, over_devices, whole_rows
+from v2s_jax.synthesis.programs import Programs
 from v2s_jax.systems.base import SILENT, System
 
 
@@ -52,11 +53,12 @@ class Face(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What the system made of one window, `rate` rows to a frame, and the seconds that it took."""
+    """What the system made of one window, `rate` rows to a frame, and the seconds that it took; its units if asked."""
 
     rows: Float[np.ndarray, "n ..."]
     compiling: float
     computing: float
+    units: Int[np.ndarray, "m"] | None = None
 
 
 class Network:
@@ -65,28 +67,47 @@ class Network:
     Args:
         system: in evaluation mode.
         window: the most frames of an input, and the last rung of the ladder.
-        batch_size: rows of every batch; the last one of a length is padded to it.
+        batch_size: rows of every batch, rounded up to a multiple of this process's devices; what is missing is padding.
         seed: of systems that sample.
         knobs: what is to be other than the system's own, of what it lets a call change.
+        units: whether the outputs are to have the content's units, too.
+
+    Attributes:
+        weights: of the system, folded.
+        run: a pure function of such weights, a batch, a key and the knobs, to the system's output and its units.
+
+    Raises:
+        V2SError: the system has no such knob, or gives no units.
     """
 
     def __init__(
-        self, system: System, window: int, batch_size: int, seed: int, knobs: Mapping[str, float] | None = None
+        self,
+        system: System,
+        window: int,
+        batch_size: int,
+        seed: int,
+        knobs: Mapping[str, float] | None = None,
+        units: bool = False,
     ):
         self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
         self.fields = getattr(system, "inputs", system.fields & SILENT)
         self.takes_voice = "speaker_embedding" in self.fields | getattr(system, "optional", frozenset())
         self.knobs = _turned(getattr(system, "knobs", {}), knobs)
-        self.rungs = ladder(window)
-        self.batch_size = batch_size
+        self.rungs, self.batch_size, self.units = ladder(window), whole_rows(batch_size), units
+        if units and not hasattr(system, "units"):
+            raise V2SError(f"this {type(system).__name__} model has no units inside; name one with a content stage")
         graphdef, state = nnx.split(cast(System, fold(cast(nnx.Module, system))))
         self.weights = nnx.to_pure_dict(state)
+        self._everywhere = everywhere(self.weights)
         self._key = jax.random.key(seed)
-        self._jitted = jax.jit(
-            lambda weights, batch, key, knobs: nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(key), knobs)
-        )
-        self._lock = threading.Lock()
-        self._compiled: dict[tuple[int, bool], Callable] = {}  # by length and whether a voice is given instead
+
+        def run(weights: Any, batch: Batch, key: Any, knobs: Any) -> Any:
+            made: Any = nnx.merge(graphdef, weights)
+            return made.synthesize(batch, Rngs(key), knobs), made.units(batch) if units else None
+
+        self.run = run
+        self._jitted = over_devices(run, (False, True, False, False))
+        self._programs = Programs()  # by length and whether a voice is given instead
 
     def tuned(self, knobs: Mapping[str, float] | None) -> "Network":
         """The same weights and compiled functions with other knobs.
@@ -101,31 +122,38 @@ class Network:
     @property
     def compilations(self) -> int:
         """How many lengths were compiled so far, at most `len(self.rungs)`."""
-        return len(self._compiled)
+        return len(self._programs)
 
-    def __call__(self, faces: Sequence[Face]) -> list[Output]:
-        """The system's output for each input, in order; inputs of one rung share batches."""
-        outputs: dict[int, Output] = {}
-        rungs = [rung(len(face.mouth), self.rungs) for face in faces]
-        by_rung = sorted(range(len(faces)), key=rungs.__getitem__)
-        for frames, group in itertools.groupby(by_rung, key=rungs.__getitem__):
-            members = list(group)
-            for first in range(0, len(members), self.batch_size):
-                chosen = members[first : first + self.batch_size]
-                outputs |= zip(chosen, self._compute([faces[i] for i in chosen], frames), strict=True)
-        return [outputs[index] for index in range(len(faces))]
+    def example(self, face: Face) -> dict[str, np.ndarray]:
+        """The arrays of a batch, by field, for one input and as much padding as it takes."""
+        batch = self._batch([face], len(face.mouth))
+        fields = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+        return {name: np.asarray(value) for name, value in fields.items() if value is not None}
 
-    def _compute(self, faces: list[Face], frames: int) -> list[Output]:
+    def compile(self, face: Face) -> None:
+        """Compiles the program of a rung ahead of its use.
+
+        Args:
+            face: as long as the rung, with the fields that inputs will have; its values do not matter.
+        """
+        batch = self._batch([face], len(face.mouth))
+        self._function(batch)
+
+    def __call__(self, faces: list[Face], frames: int) -> list[Output]:
+        """The system's output for each of at most `batch_size` inputs of at most `frames` frames, a rung."""
         batch = self._batch(faces, frames)
+        function, compiling = self._function(batch)
         start = time.perf_counter()
-        function = self._function(frames, batch)
-        ready = time.perf_counter()
-        rows = np.asarray(function(*self._arguments(batch)))
-        done = time.perf_counter()
-        share = len(faces)
+        rows, units = jax.tree.map(np.asarray, function(*self._arguments(batch)))
+        computing, share = time.perf_counter() - start, len(faces)
         return [
-            Output(row[: self.rate * len(face.mouth)], (ready - start) / share, (done - ready) / share)
-            for face, row in zip(faces, rows, strict=False)
+            Output(
+                rows[row, : self.rate * len(face.mouth)],
+                compiling / share,
+                computing / share,
+                None if units is None else units[row, : UNITS_PER_FRAME * len(face.mouth)].astype(np.int16),
+            )
+            for row, face in enumerate(faces)
         ]
 
     def _batch(self, faces: list[Face], frames: int) -> Batch:
@@ -155,17 +183,14 @@ class Network:
             extra["draft"] = padded_mels(drafts, self.batch_size, frames)
         return padded_mouths([face.mouth for face in faces], self.batch_size, frames, **extra)
 
-    def _function(self, frames: int, batch: Batch) -> Callable:
-        """Compiled ahead of its call, so that compiling shows as such; the lock keeps threads from doing it twice."""
-        with self._lock:
-            kind = frames, batch.face_embedding is None
-            if kind not in self._compiled:
-                self._compiled[kind] = self._jitted.lower(*self._arguments(batch)).compile()
-            return self._compiled[kind]
+    def _function(self, batch: Batch) -> tuple[Callable, float]:
+        """The program for such a batch, and the seconds spent on compiling it or waiting for it."""
+        kind = np.asarray(batch.mouth).shape[1], batch.face_embedding is None
+        return self._programs.get(kind, lambda: self._jitted.lower(*self._arguments(batch)).compile())
 
     def _arguments(self, batch: Batch) -> tuple:
         knobs = {name: np.float32(value) for name, value in self.knobs.items()}
-        return self.weights, batch, self._key, knobs or None
+        return self._everywhere, batch, self._key, knobs or None
 
 
 def _turned(own: Mapping[str, float], knobs: Mapping[str, float] | None) -> dict[str, float]:

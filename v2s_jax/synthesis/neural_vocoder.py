@@ -3,8 +3,7 @@
 import hashlib
 import os
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,12 @@ from v2s_jax.models.hifigan import Generator
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.settings import section_of
 from v2s_jax.models.spectral import SpectralVocoder
+from v2s_jax.synthesis.devices import everywhere, over_devices, whole_rows
 from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
+from v2s_jax.synthesis.programs import Programs
 
-# Mel frames, from 0.5 s on: at most a third of what is computed is padding.
-_RUNGS = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2200)
+# Mel frames, from 0.5 s on: at most a third of what is computed is padding. The last holds any chunk of a long mel.
+RUNGS = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2100, 2600)
 
 
 class NeuralVocoder:
@@ -32,40 +33,61 @@ class NeuralVocoder:
 
     Args:
         name_or_path: of the vocoder.
+        rows: mels of a batch, rounded up to a multiple of this process's devices.
 
     Attributes:
         fingerprint: twelve hex digits that change with the weights.
+        rows: as above.
+        weights: of the network, folded.
+        run: a pure function of such weights, mels [B, m, 80] and their lengths to waveforms.
 
     Raises:
         V2SError: there is no such vocoder, or it was made for another mel.
     """
 
-    def __init__(self, name_or_path: str | os.PathLike):
+    rungs = RUNGS
+
+    def __init__(self, name_or_path: str | os.PathLike, rows: int = 1):
         graphdef, state = nnx.split(fold(evaluation_mode(load_generator(name_or_path))))
-        self._weights = nnx.to_pure_dict(state)
-        self.fingerprint = _digest(self._weights)
-        self._jitted = jax.jit(lambda weights, mel, length: nnx.merge(graphdef, weights)(mel, length))
-        self._lock, self._thread = threading.Lock(), threading.local()
-        self._compiled: dict[int, Callable] = {}
+        weights = nnx.to_pure_dict(state)
+        self.fingerprint, self.rows, self.weights = _digest(weights), whole_rows(rows), weights
+        self._everywhere = everywhere(weights)
+        self.run = lambda weights, mel, length: nnx.merge(graphdef, weights)(mel, length)
+        self._jitted = over_devices(self.run, (False, True, True))
+        self._thread, self._programs = threading.local(), Programs()
 
     def __call__(self, log_mel: Float[np.ndarray, "m 80"]) -> Float[np.ndarray, "n"]:
         """The waveform, n = 160 m."""
         frames = len(log_mel)
-        rung = next((rung for rung in _RUNGS if rung >= frames), -(-frames // _RUNGS[-1]) * _RUNGS[-1])
-        # Nothing spoken is louder; an untrained model's mel could otherwise overflow.
-        mel = np.full((1, rung, N_MELS), LOG_FLOOR, np.float32)
-        mel[0, :frames] = np.minimum(log_mel, 2 * LOG_CEILING)
-        arguments = self._weights, mel, np.array([frames], np.int32)
-        return np.asarray(self._function(rung, arguments)(*arguments))[0, : HOP_LENGTH * frames]
+        rung = next((rung for rung in RUNGS if rung >= frames), -(-frames // RUNGS[-1]) * RUNGS[-1])
+        return self.batch([log_mel], rung)[0]
+
+    def batch(self, log_mels: Sequence[Float[np.ndarray, "_ 80"]], frames: int) -> list[Float[np.ndarray, "_"]]:
+        """The waveforms of at most `rows` mels of at most `frames` frames, a rung."""
+        mels = np.full((self.rows, frames, N_MELS), LOG_FLOOR, np.float32)
+        for row, log_mel in zip(mels, log_mels, strict=False):
+            # Nothing spoken is louder; an untrained model's mel could otherwise overflow.
+            row[: len(log_mel)] = np.minimum(log_mel, 2 * LOG_CEILING)
+        # Rows that are padding are as long as the first: some networks make no sense of nothing.
+        lengths = np.array([len(mel) for mel in log_mels] + [len(log_mels[0])] * (self.rows - len(log_mels)), np.int32)
+        arguments = self._everywhere, mels, lengths
+        waves = np.asarray(self._function(frames, arguments)(*arguments))
+        return [wave[: HOP_LENGTH * len(mel)] for wave, mel in zip(waves, log_mels, strict=False)]
+
+    def compile(self, frames: int) -> None:
+        """Compiles the program of a rung ahead of its use."""
+        mels = np.full((self.rows, frames, N_MELS), LOG_FLOOR, np.float32)
+        self._function(frames, (self._everywhere, mels, np.full(self.rows, frames, np.int32)))
 
     def _function(self, rung: int, arguments: tuple[Any, ...]) -> Callable:
-        """The lock keeps threads from compiling a length twice."""
-        start = time.perf_counter()
-        with self._lock:
-            if rung not in self._compiled:
-                self._compiled[rung] = self._jitted.lower(*arguments).compile()
-        self._thread.compiling = self.compiling + time.perf_counter() - start
-        return self._compiled[rung]
+        function, seconds = self._programs.get(rung, lambda: self._jitted.lower(*arguments).compile())
+        self._thread.compiling = self.compiling + seconds
+        return function
+
+    @property
+    def compilations(self) -> int:
+        """How many lengths were compiled so far, at most `len(rungs)`."""
+        return len(self._programs)
 
     @property
     def compiling(self) -> float:

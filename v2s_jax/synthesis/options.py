@@ -25,13 +25,25 @@ def add_sampler_option(parser: argparse.ArgumentParser) -> None:
 def add_batch_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--batch-size`; `batch_size` says what it comes to."""
     parser.add_argument(
-        "--batch-size", type=positive, metavar="N", help="windows computed at once (default: 1 on a CPU, 16 otherwise)"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="windows computed at once (default: 1 on a CPU, otherwise 16 a device)",
     )
 
 
 def batch_size(args: argparse.Namespace) -> int:
     """The windows that are to be computed at once."""
-    return args.batch_size or (1 if jax.default_backend() == "cpu" else 16)
+    return args.batch_size or (1 if jax.default_backend() == "cpu" else 16 * jax.local_device_count())
+
+
+def add_compilation_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--compilation-cache`, for `compilation.keep_compiled`."""
+    parser.add_argument(
+        "--compilation-cache",
+        metavar="DIR|off",
+        help="folder of compiled programs, for later runs (default: v2s_jax/compiled in the user's cache folder)",
+    )
 
 
 def _setting(text: str) -> tuple[str, float]:

@@ -19,7 +19,7 @@ def write_picture(
     path: str | os.PathLike,
     mouth: UInt8[np.ndarray, "T 96 96"],
     waveform: Float[np.ndarray, "n"],
-    true_waveform: Float[np.ndarray, "n"],
+    true_waveform: Float[np.ndarray, "n"] | None = None,
 ) -> None:
     """Writes a PNG whose parts share one time axis, in one piece.
 
@@ -27,27 +27,25 @@ def write_picture(
         path: of the file.
         mouth: grey crops; as many as fit are shown, each at its time.
         waveform: synthesized.
-        true_waveform: the recording, of the same length.
+        true_waveform: the recording, of the same length; without one its part is left out.
 
     Raises:
         V2SError: the file cannot be written.
     """
     from PIL import Image, ImageDraw
 
-    spoken = Spoken(waveform, log_mel(waveform), true_waveform, log_mel(true_waveform))
+    heard = waveform if true_waveform is None else true_waveform
+    spoken = Spoken(waveform, log_mel(waveform), heard, log_mel(heard))
     mels = picture(spoken).repeat(_WIDEN, axis=1)
-    height, width = mels.shape[:2]
-    strip = mouth_strip(mouth, width)
-    canvas = Image.new("RGB", (width, MOUTH_SIZE + height + 3 * _GAP), "white")
-    canvas.paste(Image.fromarray(strip), (0, _GAP))
-    half = height // 2
-    places = [("mouth, as the model sees it", 0), ("true sound", MOUTH_SIZE + _GAP)]
-    canvas.paste(Image.fromarray(mels[:half]), (0, MOUTH_SIZE + 2 * _GAP))
-    canvas.paste(Image.fromarray(mels[half:]), (0, MOUTH_SIZE + 3 * _GAP + half))
-    places.append(("synthesized from the picture alone", MOUTH_SIZE + 2 * _GAP + half))
-    draw = ImageDraw.Draw(canvas)
-    for text, top in places:
+    half, width = len(mels) // 2, mels.shape[1]
+    parts = [("mouth, as the model sees it", mouth_strip(mouth, width)), ("true sound", mels[:half])]
+    parts = parts[: 1 if true_waveform is None else 2] + [("synthesized from the picture alone", mels[half:])]
+    canvas = Image.new("RGB", (width, sum(len(part) + _GAP for _, part in parts)), "white")
+    draw, top = ImageDraw.Draw(canvas), 0
+    for text, part in parts:
         draw.text((4, top + 3), text, fill="black")
+        canvas.paste(Image.fromarray(part), (0, top + _GAP))
+        top += _GAP + len(part)
     data = io.BytesIO()
     canvas.save(data, "PNG")
     with replacing(path) as file:

@@ -1,41 +1,93 @@
 """Reading a clip or record in a worker; imports nothing of the network, so that workers start fast and stay small."""
 
+import dataclasses
 import functools
+import os
+import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from v2s_jax.constants import VIDEO_FPS
 from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.media.clip import Clip, load_clip
+from v2s_jax.media.limits import Limits
+from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.jobs import Job
+
+LIMITS = Limits(max_seconds=4 * 3600)  # crops of long clips are kept in files
+
+
+class Packed(NamedTuple):
+    """A clip whose crops are in files, as it goes from a worker to the network's process.
+
+    Attributes:
+        fields: of the clip, the rest of them.
+        files: those in files.
+    """
+
+    fields: dict[str, Any]
+    files: dict[str, Path]
+
+    def unpacked(self) -> Clip:
+        """The clip, its files without names from now on."""
+        crops: dict[str, Any] = {name: scratch.adopt(path) for name, path in self.files.items()}
+        return Clip(**self.fields, **crops)
 
 
 class Read(NamedTuple):
     """A clip or record ready to be spoken, and the seconds that reading it took."""
 
-    clip: Clip | Record
+    clip: Clip | Record | Packed
     seconds: float
 
 
-def read(job: Job, face: int | None, fields: frozenset[str]) -> Read:
+def read(job: Job, face: int | None, fields: frozenset[str], spool: Path | None = None) -> Read:
     """Loads a job's clip without its sound, which synthesis must not hear, or its record.
 
     Args:
         job: what to load.
         face: which face of a clip with several.
         fields: of a record that the model looks at.
+        spool: a folder for the crops of a long clip; without one they are in memory.
 
     Raises:
         BadClip: it cannot be used.
         V2SError: the data set is damaged.
     """
     start = time.perf_counter()
+    found: Clip | Record | Packed
     if job.split:
-        found: Clip | Record = _opened(job.source, job.split).read(job.index, fields)
-    else:
+        found = _opened(job.source, job.split).read(job.index, fields)
+    elif spool is None:
         found = load_clip(job.source, face=face, audio=False)
+    else:
+        found = _packed(job, face, spool)
     return Read(found, time.perf_counter() - start)
+
+
+def _packed(job: Job, face: int | None, spool: Path) -> Clip | Packed:
+    files: dict[str, Path] = {}
+
+    def room(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        if shape[0] * shape[1] * shape[2] <= scratch.LARGE:
+            return None
+        if not files:
+            print(
+                f"{job.source}: the face was followed through {shape[0] / VIDEO_FPS:.0f} s", file=sys.stderr, flush=True
+            )
+        number, path = tempfile.mkstemp(dir=spool, suffix=".npy")
+        os.close(number)
+        files[name] = Path(path)
+        return scratch.new_file(files[name], shape, dtype)
+
+    clip = load_clip(job.source, face=face, audio=False, limits=LIMITS, room=room)
+    if not files:
+        return clip
+    fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
+    return Packed({name: value for name, value in fields.items() if name not in files}, files)
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from v2s_jax.media.clip import Clip
 
@@ -19,6 +19,7 @@ class Speech:
         timings: seconds by stage: read (decoding, faces, crops; where that was done here), face (whose it is, for
             systems that ask), compile (the first time for a length), network, vocoder.
         clip: the clip it was made from, None for a record.
+        units: of the content, 50 a second, of systems that were asked for them.
     """
 
     waveform: Float[np.ndarray, "n"]
@@ -26,6 +27,7 @@ class Speech:
     log_mel: Float[np.ndarray, "m 80"]
     timings: dict[str, float]
     clip: Clip | None = None
+    units: Int[np.ndarray, "p"] | None = None
 
     @property
     def seconds(self) -> float:

@@ -10,29 +10,42 @@ import dataclasses
 import functools
 import hashlib
 import os
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import SAMPLE_RATE
+from v2s_jax.constants import (
+    EXPRESSION_SIZE,
+    FACE_SIZE,
+    MEL_PER_FRAME,
+    MOUTH_SIZE,
+    N_MELS,
+    SAMPLES_PER_FRAME,
+    SPEAKER_DIM,
+)
 from v2s_jax.data.schema import ARRAYS, Record
 from v2s_jax.errors import BadClip, V2SError
-from v2s_jax.features.mel import log_mel
 from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.media.face_encoder import FaceEncoder
+from v2s_jax.synthesis import scratch
+from v2s_jax.synthesis.batches import assembled, in_order, tried
 from v2s_jax.synthesis.defaults import synthesis_config
-from v2s_jax.synthesis.network import Face, Network, Output
+from v2s_jax.synthesis.network import Face, Network
 from v2s_jax.synthesis.pretrained import DEFAULT, load_pretrained
+from v2s_jax.synthesis.reading import LIMITS
 from v2s_jax.synthesis.speech import Speech
-from v2s_jax.synthesis.vocoder import make_vocoder, sharpen, vocode
+from v2s_jax.synthesis.vocoder import batching, make_vocoder, sharpen
 from v2s_jax.synthesis.voice import Voice, voice_of
-from v2s_jax.synthesis.windows import Window, cross_fade, plan
+from v2s_jax.synthesis.wholes import Made, Seen, Timed, Voiced, long_log_mel, speech_of
 from v2s_jax.systems.base import System
+
+K = TypeVar("K")
 
 
 class Synthesizer:
@@ -44,10 +57,11 @@ class Synthesizer:
         batch_size: windows computed at once. One is best on a CPU.
         seed: of systems that sample.
         sampler: settings of their sampler in place of the config's, such as {"evaluations": 10}.
+        units: whether speech is to come with the units of its content.
 
     Raises:
         V2SError: the `synthesis` section is not one of this version, the system makes speech from speech, or none, or
-            its sampler has no such setting.
+            its sampler has no such setting, or it has no units.
     """
 
     def __init__(
@@ -57,6 +71,7 @@ class Synthesizer:
         batch_size: int = 1,
         seed: int = 0,
         sampler: Mapping[str, float] | None = None,
+        units: bool = False,
     ):
         if system.kind not in ("mel", "waveform"):
             raise V2SError(f"the {config.system.name} model makes no speech; name one that does")
@@ -65,9 +80,10 @@ class Synthesizer:
             raise V2SError(f"the {config.system.name} model makes speech from sound and not from video; {use}")
         self.config, self.kind, self.seed = config, system.kind, seed
         self.settings = synthesis_config(config)
-        self.network = Network(system, self.settings.window, batch_size, seed, sampler)
-        self.vocoder = make_vocoder(self.settings)
+        self.network = Network(system, self.settings.window, batch_size, seed, sampler, units)
+        self.vocoder = make_vocoder(self.settings, self._vocoder_rows)
         self.voice: Voice | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -77,6 +93,7 @@ class Synthesizer:
         seed: int = 0,
         vocoder: str | os.PathLike | None = None,
         sampler: Mapping[str, float] | None = None,
+        units: bool = False,
     ) -> "Synthesizer":
         """The synthesizer of a shipped model, an exported folder or a training workdir.
 
@@ -86,6 +103,7 @@ class Synthesizer:
             seed: of systems that sample.
             vocoder: instead of the one in the model's config: `griffin_lim`, or a trained one by name or path.
             sampler: as above.
+            units: as above.
 
         Raises:
             V2SError: there is no such model, vocoder or setting, or the model is damaged or of another config.
@@ -93,7 +111,7 @@ class Synthesizer:
         config, made = load_pretrained(name_or_path)
         if vocoder is not None:
             config.update({"synthesis": {"vocoder": str(vocoder)}})
-        return cls(config, made, batch_size=batch_size, seed=seed, sampler=sampler)
+        return cls(config, made, batch_size=batch_size, seed=seed, sampler=sampler, units=units)
 
     def tuned(
         self,
@@ -118,7 +136,7 @@ class Synthesizer:
         other.config.update({"synthesis": {name: value for name, value in sound.items() if value is not None}})
         other.settings = synthesis_config(other.config)
         if vocoder is not None:
-            other.vocoder = make_vocoder(other.settings)
+            other.vocoder = make_vocoder(other.settings, self._vocoder_rows)
         return other
 
     def in_voice_of(self, path: str | os.PathLike) -> "Synthesizer":
@@ -157,7 +175,9 @@ class Synthesizer:
             BadClip: the clip cannot be used, or lacks what the system needs.
         """
         start = time.perf_counter()
-        loaded = clip if isinstance(clip, Clip) else load_clip(clip, face=face, audio=False)
+        loaded = clip
+        if not isinstance(loaded, Clip):
+            loaded = load_clip(loaded, face=face, audio=False, limits=LIMITS, room=scratch.large)
         read = {} if loaded is clip else {"read": time.perf_counter() - start}
         speech = self.batch([loaded], None if speaker is None else [speaker])[0]
         return dataclasses.replace(speech, timings=read | speech.timings)
@@ -168,21 +188,34 @@ class Synthesizer:
         Raises:
             BadClip: a clip cannot be used, or lacks what the system needs, which sound does in all of them.
         """
-        if clips and "audio" in self.network.fields:
-            raise BadClip(
-                f"{clips[0].path}: the {self.config.system.name} model listens to the true sound, which it is given of "
-                "a data set's records alone (v2s-jax evaluate); speak clips with a model that only sees"
-            )
         given: Sequence[Any] = speakers if speakers is not None else [None] * len(clips)
-        faces = [
-            Face(clip.mouth, clip.faces, speaker, expression=clip.expression)
-            for clip, speaker in zip(clips, given, strict=True)
+        looks = [(self.look(clip)[0]._replace(speaker=s), str(clip.path)) for clip, s in zip(clips, given, strict=True)]
+        return [dataclasses.replace(speech, clip=clip) for speech, clip in zip(self._speak(looks), clips, strict=True)]
+
+    def arrays(
+        self,
+        mouths: Sequence[UInt8[np.ndarray, "_ 96 96"]],
+        faces: Sequence[UInt8[np.ndarray, "_ 112 112 3"]] | None = None,
+        expressions: Sequence[UInt8[np.ndarray, "_ 48 48"]] | None = None,
+        speakers: Sequence[Float[np.ndarray, "256"]] | None = None,
+    ) -> list[Float[np.ndarray, "_"]]:
+        """Waveforms for crops that are at hand as arrays, 640 samples to a frame; no file is touched.
+
+        Args:
+            mouths: grey mouth crops of each clip, as `Clip.mouth`.
+            faces: identity crops of each, as `Clip.faces`, for systems that take them.
+            expressions: grey crops of the face, as `Clip.expression`, likewise.
+            speakers: L2-normalised speaker embeddings, likewise.
+
+        Raises:
+            BadClip: a clip is empty, or lacks what the system needs.
+        """
+        others = [given if given is not None else [None] * len(mouths) for given in (faces, expressions, speakers)]
+        looks = [
+            (Face(mouth, crops, speaker, expression=expression), f"clip {index}")
+            for index, (mouth, crops, expression, speaker) in enumerate(zip(mouths, *others, strict=True))
         ]
-        names = [str(clip.path) for clip in clips]
-        return [
-            dataclasses.replace(speech, clip=clip)
-            for speech, clip in zip(self._speak(faces, names), clips, strict=True)
-        ]
+        return [speech.waveform for speech in self._speak(looks)]
 
     def synthesize_record(self, record: Record) -> Speech:
         """Speech for one example of a data set; needs its `mouth`, uses its other fields if the system does.
@@ -200,7 +233,7 @@ class Synthesizer:
         Raises:
             V2SError: a record lacks what the system needs.
         """
-        return self._speak([_face_of(record) for record in records], [record.id for record in records])
+        return self._speak([self.look(record) for record in records])
 
     def mels(self, records: Sequence[Record]) -> list[Float[np.ndarray, "_ 80"]]:
         """Log-mels of the speech for examples of a data set, not sharpened: the model's, or of its waveforms.
@@ -208,14 +241,86 @@ class Synthesizer:
         Raises:
             V2SError: a record lacks what the system needs.
         """
-        faces, names = [_face_of(record) for record in records], [record.id for record in records]
-        return [made.rows if self.kind == "mel" else log_mel(made.rows) for made in self._compute(faces, names)]
+        found = in_order(self.made(enumerate(map(self.look, records))), len(records))
+        return [made.rows if self.kind == "mel" else long_log_mel(made.rows) for made in found]
+
+    def look(self, thing: Clip | Record) -> "Look":
+        """What may be looked at of a clip or an example of a data set, and its name.
+
+        Raises:
+            V2SError: the system listens to what a clip must not give, or a record was read without its mouth crops.
+        """
+        if isinstance(thing, Record):
+            return _face_of(thing), thing.id
+        if "audio" in self.network.fields:
+            raise BadClip(
+                f"{thing.path}: the {self.config.system.name} model listens to the true sound, which it is given of "
+                "a data set's records alone (v2s-jax evaluate); speak clips with a model that only sees"
+            )
+        return Face(thing.mouth, thing.faces, expression=thing.expression), str(thing.path)
+
+    def made(
+        self, looks: Iterable[tuple[K, "Look | Exception"]], rungs: Sequence[int] | None = None
+    ) -> Iterator[tuple[K, Made | Exception]]:
+        """What the network makes of clips with keys, as it is done; what goes wrong with one costs that one alone.
+
+        Args:
+            looks: clips by `look`; an exception in place of one is handed on.
+            rungs: the lengths of batches, some of `network.rungs`; all of them by default.
+        """
+        wholes = ((key, tried(self._seen, look)) for key, look in looks)
+        return assembled(wholes, rungs or self.network.rungs, self.network.batch_size, self.network)
+
+    def sounded(
+        self, made: Iterable[tuple[K, Made | Exception]], rungs: Sequence[int] | None = None
+    ) -> Iterator[tuple[K, Speech | Exception]]:
+        """Makes what `made` gives heard, likewise; `rungs` are some of the vocoder's."""
+        if self.kind == "waveform":
+            yield from ((key, tried(self._own_sound, found)) for key, found in made)
+            return
+        known, rows, compute = batching(self.vocoder)
+
+        def timed(mels: list[np.ndarray], frames: int) -> list[Timed]:
+            start, before = time.perf_counter(), self._vocoder_compiling()
+            waves = compute(mels, frames)
+            compiling = self._vocoder_compiling() - before
+            computing = time.perf_counter() - start - compiling
+            return [Timed(wave, compiling / len(mels), computing / len(mels)) for wave in waves]
+
+        wholes = ((key, tried(self._voiced, found)) for key, found in made)
+        for key, voiced in assembled(wholes, rungs or known, rows, timed):
+            yield key, voiced if isinstance(voiced, Exception) else speech_of(*voiced)
 
     @property
     def looks_at(self) -> frozenset[str]:
         """Array fields of a record that it uses, whether each is needed or only taken where it is there."""
         fields = self.network.fields & ARRAYS | {"mouth"}
         return frozenset(fields | ({"face"} if "face_embedding" in fields else set()))
+
+    @property
+    def compilations(self) -> int:
+        """Programs compiled so far, of the network and the vocoder."""
+        return self.network.compilations + getattr(self.vocoder, "compilations", 0)
+
+    def compile(self, frames: int) -> None:
+        """Compiles the network's program for a rung ahead of its use."""
+        self.network.compile(self._blank(frames))
+
+    def example(self, frames: int) -> dict[str, np.ndarray]:
+        """Arrays such as the network is given, by field, for a clip of so many frames."""
+        return self.network.example(self._blank(frames))
+
+    def _blank(self, frames: int) -> Face:
+        crops = np.zeros((4, FACE_SIZE, FACE_SIZE, 3), np.uint8)
+        blank = Face(
+            np.zeros((frames, MOUTH_SIZE, MOUTH_SIZE), np.uint8),
+            crops,
+            np.zeros(SPEAKER_DIM, np.float32),
+            np.zeros(SAMPLES_PER_FRAME * frames, np.float32),
+            np.zeros((frames, EXPRESSION_SIZE, EXPRESSION_SIZE), np.uint8),
+            draft=np.zeros((MEL_PER_FRAME * frames, N_MELS), np.float32),
+        )
+        return self.identified(blank)
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
@@ -230,6 +335,11 @@ class Synthesizer:
             digest.update(np.asarray(leaf).tobytes())
         return digest.hexdigest()[:12]
 
+    @property
+    def _vocoder_rows(self) -> int:
+        """A CPU is quickest with one mel at a time."""
+        return self.network.batch_size if jax.default_backend() != "cpu" or jax.local_device_count() > 1 else 1
+
     @functools.cached_property
     def face_encoder(self) -> FaceEncoder:
         """What tells whose face it is, for systems that ask; loaded when first needed.
@@ -239,39 +349,31 @@ class Synthesizer:
         """
         return FaceEncoder(self.settings.face_encoder)
 
-    def _identified(self, face: Face) -> Face:
+    def identified(self, face: Face) -> Face:
         """The same in the voice asked for, or with the embedding of its crops, if the system takes one."""
         if self.voice is not None:
             return self.voice.given_to(face)
         if "face_embedding" not in self.network.fields or face.identity is not None:
             return face
         crops = face.crops
-        return face if crops is None or not len(crops) else face._replace(identity=self.face_encoder(crops))
+        if crops is None or not len(crops):
+            return face
+        with self._lock:  # the encoder is for one thread at a time
+            return face._replace(identity=self.face_encoder(crops))
 
     def _vocoder_compiling(self) -> float:
         """Seconds that the vocoder has spent on compiling so far, if it compiles."""
         return getattr(self.vocoder, "compiling", 0.0)
 
-    def _speak(self, faces: Sequence[Face], names: Sequence[str]) -> list[Speech]:
-        return [self._sound(made) for made in self._compute(faces, names)]
+    def _speak(self, looks: Sequence["Look"]) -> list[Speech]:
+        return in_order(self.sounded(self.made(enumerate(looks))), len(looks))
 
-    def _compute(self, faces: Sequence[Face], names: Sequence[str]) -> Iterator["_Made"]:
-        """What the network makes of clips, one by one."""
-        start = time.perf_counter()
-        faces = [self._identified(face) for face in faces]
-        looking = (time.perf_counter() - start) / max(1, len(faces))
-        for face, name in zip(faces, names, strict=True):
-            self._check(face, name)
-        settings = self.settings
-        plans = [plan(len(face.mouth), settings.window, settings.overlap, settings.fade) for face in faces]
-        parts = [
-            face.cut(window.start, window.stop)
-            for face, windows in zip(faces, plans, strict=True)
-            for window in windows
-        ]
-        outputs = iter(self.network(parts))
-        for windows, name in zip(plans, names, strict=True):
-            yield self._joined(windows, [next(outputs) for _ in windows], name, looking)
+    def _seen(self, look: "Look") -> Seen:
+        start, (given, name) = time.perf_counter(), look
+        face = self.identified(given)
+        looking = 0.0 if face is given else time.perf_counter() - start
+        self._check(face, name)
+        return Seen(face, name, self.settings, self.network.rate, looking)
 
     def _check(self, face: Face, name: str) -> None:
         given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker, "audio": face.audio}
@@ -286,39 +388,15 @@ class Synthesizer:
                 f"{add} or use a model that does without"
             )
 
-    def _joined(self, windows: list[Window], outputs: list[Output], name: str, looking: float) -> "_Made":
-        """Joins the windows of one clip; `looking` is the seconds spent on whose face it is."""
-        joined = np.concatenate(list(cross_fade(windows, [output.rows for output in outputs], self.network.rate)))
-        if not np.isfinite(joined).all():
-            raise BadClip(f"{name}: the model's output is not finite; its weights are damaged or training diverged")
-        compiling, computing = (sum(getattr(o, what) for o in outputs) for what in ("compiling", "computing"))
-        return _Made(joined, looking, compiling, computing)
+    def _voiced(self, made: Made) -> Voiced:
+        return Voiced(made, sharpen(made.rows, self.settings.contrast))
 
-    def _sound(self, made: "_Made") -> Speech:
-        """Makes it heard."""
-        joined, start, before = made.rows, time.perf_counter(), self._vocoder_compiling()
-        if self.kind == "mel":
-            mel = sharpen(joined, self.settings.contrast)
-            waveform = vocode(self.vocoder, mel)
-        else:
-            mel, waveform = log_mel(joined), joined
-        compiled = self._vocoder_compiling() - before
-        vocoding = time.perf_counter() - start - compiled
-        # Louder than full scale would be clipped in the file; a softer clip sounds better than a clipped one.
-        waveform = waveform / max(1.0, float(abs(waveform).max()))
-        rare = {"face": made.looking, "compile": made.compiling + compiled}
-        timings = {stage: spent for stage, spent in rare.items() if spent > 0.01}
-        timings |= {"network": made.computing, "vocoder": vocoding}
-        return Speech(waveform.astype(np.float32), SAMPLE_RATE, mel, timings)
+    def _own_sound(self, made: Made) -> Speech:
+        start = time.perf_counter()
+        return speech_of(made, long_log_mel(made.rows), made.rows, time.perf_counter() - start)
 
 
-class _Made(NamedTuple):
-    """What the network made of one clip, and the seconds that it took."""
-
-    rows: Float[np.ndarray, "n ..."]
-    looking: float
-    compiling: float
-    computing: float
+Look = tuple[Face, str]  # what may be looked at of a clip, and its name
 
 
 def _face_of(record: Record) -> Face:

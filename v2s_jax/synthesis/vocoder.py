@@ -1,7 +1,7 @@
 """Log-mel to waveform, whatever the length: vocoders by name, and one pass over a long mel in chunks."""
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,9 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH, LOG_CEILING, LOG_FLOOR, N_MELS
 from v2s_jax.errors import V2SError
-from v2s_jax.synthesis.windows import Window, cross_fade
+from v2s_jax.synthesis import scratch
+from v2s_jax.synthesis.batches import Joined, assembled
+from v2s_jax.synthesis.windows import Window
 
 GRIFFIN_LIM = "griffin_lim"
 
@@ -49,8 +51,12 @@ class GriffinLim:
         return griffin_lim(np.minimum(log_mel, 2 * LOG_CEILING), self.iterations)
 
 
-def make_vocoder(config: ConfigDict) -> Vocoder:
+def make_vocoder(config: ConfigDict, rows: int = 1) -> Vocoder:
     """The vocoder that a `synthesis` section names: griffin_lim, or a trained one by name or path.
+
+    Args:
+        config: the section.
+        rows: mels that a trained one computes at once.
 
     Raises:
         V2SError: there is no such vocoder.
@@ -60,7 +66,7 @@ def make_vocoder(config: ConfigDict) -> Vocoder:
     from v2s_jax.synthesis.neural_vocoder import NeuralVocoder
 
     try:
-        return NeuralVocoder(config.vocoder)
+        return NeuralVocoder(config.vocoder, rows)
     except V2SError as error:
         raise V2SError(
             f"The vocoder {config.vocoder!r} is neither {GRIFFIN_LIM} nor a usable trained one: {error}"
@@ -76,7 +82,7 @@ def sharpen(log_mel: Float[np.ndarray, "m 80"], contrast: float) -> Float[np.nda
     if contrast == 1:
         return log_mel
     mean = log_mel.mean(0, keepdims=True)
-    return np.maximum(mean + np.float32(contrast) * (log_mel - mean), LOG_FLOOR)
+    return scratch.blockwise(lambda mel: np.maximum(mean + np.float32(contrast) * (mel - mean), LOG_FLOOR), log_mel)
 
 
 def vocode(vocoder: Vocoder, log_mel: Float[np.ndarray, "m 80"], chunk: int = CHUNK) -> Float[np.ndarray, "n"]:
@@ -92,9 +98,50 @@ def vocode(vocoder: Vocoder, log_mel: Float[np.ndarray, "m 80"], chunk: int = CH
     Returns:
         float32 waveform, n = 160 m.
     """
-    windows = quiet_windows(log_mel, chunk)
-    pieces = cross_fade(windows, _in_phase(vocoder, log_mel, windows), HOP_LENGTH)
-    return np.concatenate(list(pieces))
+    [(_, wave)] = assembled([(0, Sounding(log_mel, chunk))], *batching(vocoder))
+    if isinstance(wave, Exception):
+        raise wave
+    return wave
+
+
+def batching(vocoder: Vocoder) -> tuple[Sequence[int], int, Callable[[list[np.ndarray], int], list[np.ndarray]]]:
+    """A vocoder's ladder, the rows of its batches, and what computes one: one by one unless it says otherwise."""
+    trained: Any = vocoder
+    if hasattr(trained, "batch"):
+        return trained.rungs, trained.rows, trained.batch
+    return (), 1, lambda mels, _: [vocoder(mel) for mel in mels]
+
+
+class Sounding:
+    """A mel whose waveform is made in chunks, see `batches.assembled`.
+
+    Args:
+        log_mel: of any length.
+        chunk: mel frames.
+    """
+
+    def __init__(self, log_mel: Float[np.ndarray, "m 80"], chunk: int = CHUNK):
+        self.log_mel, self.windows = log_mel, quiet_windows(log_mel, chunk)
+        self._joined = _InPhase(self.windows, HOP_LENGTH)
+
+    def part(self, window: Window) -> Float[np.ndarray, "c 80"]:
+        """The mel of a chunk."""
+        return self.log_mel[window.start : window.stop]
+
+    def add(self, index: int, wave: Float[np.ndarray, "n"]) -> None:
+        """Takes the waveform of a chunk."""
+        self._joined.add(index, wave)
+
+    def result(self) -> Any:
+        """The whole waveform."""
+        return self._joined.rows
+
+
+def longest_chunk(total: int, chunk: int = CHUNK) -> int:
+    """Frames that a chunk of so long a mel has at most, context included."""
+    if total <= chunk + CONTEXT:
+        return total
+    return -(-total // -(-total // chunk)) + 2 * (min(_SEARCH, chunk // 4) + CONTEXT + FADE)
 
 
 def quiet_windows(log_mel: Float[np.ndarray, "m 80"], chunk: int) -> list[Window]:
@@ -114,14 +161,17 @@ def quiet_windows(log_mel: Float[np.ndarray, "m 80"], chunk: int) -> list[Window
     return [Window(max(0, a - CONTEXT), min(total, b + CONTEXT), a, b) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def _in_phase(vocoder: Vocoder, log_mel: np.ndarray, windows: list[Window]) -> Iterator[np.ndarray]:
-    """Each window's waveform, turned upside down where that fits the one before better: nobody hears a sign."""
-    before, tail = None, np.zeros(0, np.float32)
-    for window in windows:
-        wave = vocoder(log_mel[window.start : window.stop])
-        if before is not None:
-            shared = HOP_LENGTH * (before.stop - window.start)
-            if np.dot(tail[-shared:], wave[:shared]) < 0:
-                wave = -wave
-        before, tail = window, wave
-        yield wave
+class _InPhase(Joined):
+    """Each chunk's waveform, turned upside down where that fits the one before better: nobody hears a sign."""
+
+    def __init__(self, windows: list[Window], rate: int):
+        super().__init__(windows, rate)
+        self._windows, self._before = windows, np.zeros(0, np.float32)
+
+    def _turned(self, index: int, output: np.ndarray) -> np.ndarray:
+        if index:
+            shared = HOP_LENGTH * (self._windows[index - 1].stop - self._windows[index].start)
+            if np.dot(self._before[-shared:], output[:shared]) < 0:
+                output = -output
+        self._before = output[-2 * HOP_LENGTH * (CONTEXT + FADE) :].copy()  # all that neighbours share
+        return output

@@ -47,31 +47,53 @@ def ramp(length: int) -> Float[np.ndarray, "n"]:
     return ((np.arange(length) + 0.5) / length).astype(np.float32)
 
 
-def cross_fade(
-    windows: Sequence[Window], outputs: Iterable[Shaped[np.ndarray, "..."]], rate: int
-) -> Iterator[Shaped[np.ndarray, "..."]]:
-    """Joins the outputs of windows; pieces come as soon as nothing that follows can change them.
+class CrossFade:
+    """Joins the outputs of windows, given in order; pieces come as soon as nothing that follows can change them.
 
-    A weighted mean is right for log-mels (each side predicts the same frame) and for waveforms in phase.
+    A weighted mean is right for log-mels (each side predicts the same frame) and for waveforms in phase. Whole numbers,
+    such as units, change from one side to the other in the middle of the fade.
 
     Args:
         windows: in order, as planned.
-        outputs: for each window `rate` rows to a frame of [start, stop); more rows at the end are padding.
         rate: rows to a frame: 4 for mels, 640 for waveforms.
-
-    Yields:
-        Pieces that make `rate` rows to a frame of the whole clip.
     """
-    tail: np.ndarray | None = None
-    for index, (window, output) in enumerate(zip(windows, outputs, strict=True)):
+
+    def __init__(self, windows: Sequence[Window], rate: int):
+        self.windows, self.rate, self._index = windows, rate, 0
+        self._tail: np.ndarray | None = None
+
+    def add(self, output: Shaped[np.ndarray, "..."]) -> list[Shaped[np.ndarray, "..."]]:
+        """The pieces that the next window's output completes.
+
+        Args:
+            output: `rate` rows to a frame of [start, stop) of the window; more rows at the end are padding.
+        """
+        index, windows, rate = self._index, self.windows, self.rate
+        window, pieces = windows[index], []
         kept = output[rate * (window.keep_start - window.start) : rate * (window.keep_stop - window.start)]
-        if tail is not None:
-            rise = ramp(len(tail)).reshape(-1, *[1] * (kept.ndim - 1))
-            # Not tail * (1 - rise) + kept * rise: where both sides agree the result is theirs to the bit.
-            yield (tail + (kept[: len(tail)] - tail) * rise).astype(output.dtype)
-            kept = kept[len(tail) :]
+        if self._tail is not None:
+            pieces.append(_mixed(self._tail, kept[: len(self._tail)]))
+            kept = kept[len(self._tail) :]
         following = windows[index + 1] if index + 1 < len(windows) else None
         split = len(kept) - (rate * (window.keep_stop - following.keep_start) if following else 0)
-        yield kept[:split]
+        pieces.append(kept[:split])
         # A copy, so that the window's whole output can go.
-        tail = kept[split:].copy()
+        self._tail, self._index = kept[split:].copy(), index + 1
+        return pieces
+
+
+def _mixed(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    rise = ramp(len(old)).reshape(-1, *[1] * (old.ndim - 1))
+    if np.issubdtype(old.dtype, np.integer):
+        return np.where(rise < 0.5, old, new)
+    # Not old * (1 - rise) + new * rise: where both sides agree the result is theirs to the bit.
+    return (old + (new - old) * rise).astype(old.dtype)
+
+
+def cross_fade(
+    windows: Sequence[Window], outputs: Iterable[Shaped[np.ndarray, "..."]], rate: int
+) -> Iterator[Shaped[np.ndarray, "..."]]:
+    """The pieces of a `CrossFade` of outputs as they come, which make `rate` rows to a frame of the whole clip."""
+    joiner = CrossFade(windows, rate)
+    for _, output in zip(windows, outputs, strict=True):
+        yield from joiner.add(output)

@@ -33,6 +33,7 @@ class System(Protocol):
         optional: if it is there, fields that `synthesize` reads where they are given, besides its inputs.
         handed_on: if it is there, what `v2s-jax export` leaves out: of the `system` section the one that is exported,
             and the names of the parts that only training needs.
+        units: if it is there, a method of a batch that gives the likeliest discrete units of its speech, [B, 2 T].
         anew: if it is there, a regex of the weights that begin anew where that part has none of their shape.
     """
 

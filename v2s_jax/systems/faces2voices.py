@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from v2s_jax.constants import CROP_SIZE, MEL_PER_FRAME, N_MELS, SPEAKER_DIM, UNITS_PER_FRAME
@@ -198,6 +198,10 @@ class Faces2Voices(nnx.Module):
             knobs=knobs,
         )
         return spoken_mel(unstack(x_1), batch.need("length"))
+
+    def units(self, batch: Batch) -> Int[Array, "B half_frames"]:
+        """The likeliest unit of each 1/50 s of the content; beyond each clip's length they mean nothing."""
+        return jnp.argmax(self.speak(batch).logits, -1)
 
     @staticmethod
     def handed_on(section: ConfigDict) -> tuple[ConfigDict, set[str]]:
