@@ -30,6 +30,7 @@ REQUIRES = [
     "jaxtyping>=0.3",  # shapes in signatures
     "safetensors>=0.5",  # trained models as files that run nothing
     "ml_dtypes>=0.4",  # bfloat16 in published checkpoints
+    "flatbuffers>=24",  # jax.export's files
     "av>=14",  # video and audio containers, with the codecs inside the wheel
     "dlib-bin>=20",  # face detector and landmarks
     "face_recognition_models>=0.3",  # their weights
