@@ -5,8 +5,9 @@ from pathlib import Path
 
 # Most of the suite's time is compilation: LLVM's optimisations are left out, XLA's own are not, and the emitter of
 # fusions that prepares a pipeline of MLIR passes for each gives way to the older one. Before jax starts.
-FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
+os.environ["XLA_FLAGS"] = " ".join(
+    [os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
+).strip()
 
 import jax
 import pytest
