@@ -47,10 +47,16 @@ EVAL = [
     "onnxruntime>=1.17",  # runs them
 ]
 TALKER = ["espeakng-loader>=0.2.4"]  # espeak-ng (GPL-3) as a shared library: the talkers' voices
+SERVE = [
+    "starlette>=1.0",  # the web page
+    "uvicorn>=0.30",  # serves it
+    "python-multipart>=0.0.18",  # uploads
+]
 TORCH = ["torch>=2.6"]  # runs exported models, writes original files, and is the other side of speed comparisons
 TEST = [
     *EVAL,
     *TALKER,
+    *SERVE,
     "torch==2.13.0",  # what the models must equal, the same everywhere; its CPU build will do
     "pytest>=8",
     "setuptools>=77",  # builds the wheel that a test looks at
@@ -73,12 +79,13 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["v2s_jax", "v2s_jax.*", "data_pipelines", "data_pipelines.*"]),
-    package_data={"v2s_jax": ["assets/**"], "data_pipelines": ["**/*.md", "**/*.txt"]},
+    package_data={"v2s_jax": ["assets/**", "serving/*.html"], "data_pipelines": ["**/*.md", "**/*.txt"]},
     install_requires=REQUIRES,
     extras_require={
         "test": TEST,
         "eval": EVAL,
         "talker": TALKER,
+        "serve": SERVE,
         "torch": TORCH,
         "beam": ["apache-beam>=2.70"],  # preparing a corpus on a cluster
         "cuda": ["jax[cuda13]"],

@@ -43,6 +43,7 @@ def test_wheel_holds_code_assets_and_licence(wheel):
     for needed in (
         "v2s_jax/cli.py",
         "v2s_jax/assets/demo/clip.mp4",
+        "v2s_jax/serving/page.html",
         "v2s_jax/assets/talker-svts/model.safetensors",
         "data_pipelines/grid/splits/s1_val.txt",
     ):

@@ -22,6 +22,7 @@ COMMANDS = {
     "prepare drafts": "v2s_jax.tokens.drafts",
     "train": "v2s_jax.training.command",
     "synthesize": "v2s_jax.synthesis.command",
+    "serve": "v2s_jax.serving.command",
     "evaluate": "v2s_jax.evaluation.command",
     "voices": "v2s_jax.evaluation.voices",
     "import": "v2s_jax.interop.command",

@@ -18,6 +18,19 @@ def test_a_very_short_clip(tmp_path):
         assert image.size[0] > 0
 
 
+def test_without_a_recording_its_part_is_left_out(tmp_path):
+    t = np.arange(32000) / 16000
+    tone = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+    mouth = np.full((50, 96, 96), 77, np.uint8)
+    write_picture(tmp_path / "one.png", mouth, tone)
+    write_picture(tmp_path / "two.png", mouth, tone, np.zeros_like(tone))
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        alone, both = np.asarray(one), np.asarray(two)
+    np.testing.assert_array_equal(alone[-241:], both[-241:])
+    np.testing.assert_array_equal(alone[18:114], both[18:114])
+    assert len(both) - len(alone) == 18 + 241
+
+
 def test_parts_are_where_they_are_said_to_be(tmp_path):
     t = np.arange(32000) / 16000
     tone = (0.3 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)

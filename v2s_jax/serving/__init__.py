@@ -1,0 +1,1 @@
+"""A local web page: a clip in, speech out."""
