@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.compiled import run
+from tests.compiled import run, run_as_users
 from tests.small_encoder import small_config
 from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
@@ -39,7 +39,7 @@ def prompted(**settings) -> Pair:
 def test_the_frames_are_those_of_the_encoder_to_the_bit(norm_first, scan):
     module = prompted(norm_first=norm_first, scan=scan)
     clip = {"video": VIDEO, "padding_mask": PADDING}
-    np.testing.assert_array_equal(run(module, **clip).frames, run(module.encoder, **clip))
+    np.testing.assert_array_equal(run_as_users(module, **clip).frames, run_as_users(module.encoder, **clip))
 
 
 def test_the_prompt_hears_its_modality_and_no_padding():

@@ -2,10 +2,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
 
+from tests.program import PROGRAM
 from tests.serving.conftest import Client
 from v2s_jax.errors import V2SError
 from v2s_jax.serving import command
@@ -40,7 +40,7 @@ def test_voices_are_heard_in_files_with_sound(clip_path):
 
 
 def test_ctrl_c_leaves_nothing(tmp_path, clip_path):
-    words = [sys.executable, "-m", "v2s_jax.cli", "serve", "--port", "0", "--model", "talker-svts"]
+    words = [*PROGRAM, "serve", "--port", "0", "--model", "talker-svts"]
     words += ["--compilation-cache", "off"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as server:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.program import PROGRAM
 from tests.small_diffv2s import save_small
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.media.audio import read_audio, read_wav
@@ -283,7 +283,7 @@ def test_a_signal_leaves_whole_files_only(number, talker_clip, model, tmp_path):
     out = tmp_path / "out"
     words = ["synthesize", tmp_path, "--out", out, "--model", model, "--jobs", 1, "--no-video"]
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    line = [sys.executable, "-m", "v2s_jax.cli", *map(str, words)]
+    line = [*PROGRAM, *map(str, words)]
     process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(out.glob("*.wav")):
         time.sleep(0.02)
