@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
 
 from v2s_jax.media.audio import write_wav
 from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 
 TEXTS = {
     "bbaf2n": "bin blue at f two now",
@@ -60,5 +60,5 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     config = speaker.default_config("small")
     config.update({"layers": 1, "hidden": 8, "dim": 16})
     folder = tmp_path_factory.mktemp("encoder") / "tiny-ge2e"
-    save_model(folder, config, speaker.SpeakerEncoder(config, rngs=nnx.Rngs(0)), {}, "")
+    save_model(folder, config, speaker.SpeakerEncoder(config, rngs=Rngs(0)), {}, "")
     return str(folder)

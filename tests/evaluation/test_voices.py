@@ -15,6 +15,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.evaluation.voices import Voice, compare, embeddings, table
 from v2s_jax.features.filterbank import stacked_filterbank_jax
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 
 
@@ -47,7 +48,7 @@ def test_embeddings_are_those_of_the_clip_alone():
     batch = small_diffv2s.clips(1, 20)
     mouth = np.pad(batch.mouth[0], ((0, 0), (4, 4), (4, 4)))
     record = Record("r", 20, speaker="a", mouth=mouth, audio=batch.audio[0], speaker_embedding=axis(3))
-    system = evaluation_mode(filled(lambda: build(small_diffv2s.small_config(), nnx.Rngs(0))))
+    system = evaluation_mode(filled(lambda: build(small_diffv2s.small_config(), Rngs(0))))
     (voice,) = embeddings(system, iter([record]))
     graphdef, weights = nnx.split(system)
 

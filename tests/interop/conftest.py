@@ -3,13 +3,13 @@ import types
 
 import numpy as np
 import pytest
-from flax import nnx
 
 from tests.models import toy_part
 from v2s_jax.interop import LOADERS
 from v2s_jax.interop.table import batch_norm, export_weights, import_weights, linear
 from v2s_jax.models.folder import flat_weights
 from v2s_jax.models.registry import MODELS
+from v2s_jax.models.rngs import Rngs
 
 ENTRIES = [*linear("fc", "linear"), *batch_norm("bn", "norm")]
 
@@ -18,7 +18,7 @@ ENTRIES = [*linear("fc", "linear"), *batch_norm("bn", "norm")]
 def toy(monkeypatch):
     """A kind of part called `toy`, whose published files hold what the fixture gives: its config and a module."""
     config = toy_part.default_config()
-    module = toy_part.Toy(config, rngs=nnx.Rngs(0))
+    module = toy_part.Toy(config, rngs=Rngs(0))
     state = export_weights(ENTRIES, {name: np.asarray(value) for name, value in flat_weights(module).items()})
     kind = types.ModuleType("v2s_jax.interop.toy")
     kind.calls = []

@@ -26,6 +26,7 @@ from v2s_jax.interop.tables.diffv2s import entries
 from v2s_jax.interop.torch import diffusion
 from v2s_jax.interop.torch.avhubert import AVHuBERT
 from v2s_jax.interop.torch.diffv2s import DiffV2S
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.base import frame_mask
 from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
@@ -105,7 +106,7 @@ def pair(decoder):
     """The twin, and our system with its weights, which come back from ours to the bit."""
     config = config_of(decoder)
     theirs = randomize(DiffV2S(config.to_dict()))
-    return theirs, copy_into(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))), theirs, entries(config.to_dict()))
+    return theirs, copy_into(nnx.eval_shape(lambda: build(config, Rngs(0))), theirs, entries(config.to_dict()))
 
 
 @functools.cache
@@ -117,7 +118,7 @@ def program(decoder):
     def run(weights, batch, filterbank, knobs):
         system = nnx.merge(graphdef, weights)
         heard = system.hear(filterbank, frame_mask(batch.length, FRAMES))
-        return system.synthesize(batch, nnx.Rngs(0), knobs), system.see(batch), heard
+        return system.synthesize(batch, Rngs(0), knobs), system.see(batch), heard
 
     batch, filterbank = Batch(LENGTH, clips(2).mouth), filterbanks()
     return lambda **knobs: run(weights, batch, filterbank, KNOBS | {name: float(knobs[name]) for name in knobs})
@@ -126,7 +127,7 @@ def program(decoder):
 @functools.cache
 def noise():
     """What `synthesize` begins with."""
-    keys = row_keys(nnx.Rngs(0).noise(), jnp.zeros(2, jnp.int32))
+    keys = row_keys(Rngs(0).noise(), jnp.zeros(2, jnp.int32))
     return np.asarray(frame_noise(keys, (FRAMES, 320))(0))
 
 

@@ -23,6 +23,7 @@ from v2s_jax.interop import torch as interop
 from v2s_jax.interop.tables.faces2voices import entries
 from v2s_jax.interop.torch import flow
 from v2s_jax.interop.torch.faces2voices import Faces2Voices
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
 
@@ -53,7 +54,7 @@ def pair(decoder):
     """The twin, and our system with its weights, which come back from ours to the bit."""
     config = small_config(decoder, ctc_weight=0.1)
     theirs = randomize(Faces2Voices(config.to_dict()))
-    return theirs, copy_into(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))), theirs, entries(config.to_dict()))
+    return theirs, copy_into(nnx.eval_shape(lambda: build(config, Rngs(0))), theirs, entries(config.to_dict()))
 
 
 @functools.cache
@@ -61,13 +62,13 @@ def program(decoder):
     """Our compiled `synthesize` of a batch and of all knobs."""
     _, ours = pair(decoder)
     graphdef, weights = nnx.split(ours)
-    run = jax.jit(lambda weights, batch, knobs: nnx.merge(graphdef, weights).synthesize(batch, nnx.Rngs(0), knobs))
+    run = jax.jit(lambda weights, batch, knobs: nnx.merge(graphdef, weights).synthesize(batch, Rngs(0), knobs))
     return lambda batch, **knobs: run(weights, batch, ours.knobs | {name: float(knobs[name]) for name in knobs})
 
 
 def given(**changes):
     batch = silent(length=LENGTH, **changes)
-    keys = row_keys(nnx.Rngs(0).noise(), jnp.zeros(2, jnp.int32))
+    keys = row_keys(Rngs(0).noise(), jnp.zeros(2, jnp.int32))
     noise = torch.tensor(np.asarray(frame_noise(keys, (FRAMES, 320))(0)))
     names = ("face_embedding", "expression", "speaker_embedding")
     fields = {name: torch.tensor(value) for name in names if (value := getattr(batch, name)) is not None}

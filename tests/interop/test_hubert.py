@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax import nnx
 from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
@@ -16,6 +15,7 @@ from v2s_jax.interop.load import assemble
 from v2s_jax.interop.torch import load as torch_load
 from v2s_jax.models.folder import flat_weights, save_model
 from v2s_jax.models.hubert import CONVS, HuBERT, default_config
+from v2s_jax.models.rngs import Rngs
 
 GOLDEN = Path(__file__).parent / "goldens" / "hubert_tiny"
 CONFIG = json.loads((GOLDEN / "config.json").read_text())
@@ -133,7 +133,7 @@ FAIRSEQ = {
 def test_fairseq_files_there_and_back(tmp_path, size, prefix):
     small = dict(layers=2, width=24, hidden=32, heads=3, conv_pos=8, conv_pos_groups=4)
     config = ConfigDict(default_config().to_dict() | small | FAIRSEQ[size])
-    weights = {name: np.asarray(value) for name, value in flat_weights(HuBERT(config, rngs=nnx.Rngs(0))).items()}
+    weights = {name: np.asarray(value) for name, value in flat_weights(HuBERT(config, rngs=Rngs(0))).items()}
     content = to_original(config.to_dict(), weights, {"layout": "fairseq"})["checkpoint.pt"]
     state = {prefix + key: torch.tensor(value) for key, value in content["model"].items()}
     cfg, left = content["cfg"], []

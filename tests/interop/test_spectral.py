@@ -10,12 +10,13 @@ from v2s_jax.errors import V2SError
 from v2s_jax.interop import load_hifigan, load_spectral, spectral
 from v2s_jax.interop.torch import load
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.pretrained import save_pretrained
 from v2s_jax.systems.registry import build
 
 
 def small_system():
-    return filled(lambda: build(small_spectral_config(), nnx.Rngs(0)))
+    return filled(lambda: build(small_spectral_config(), Rngs(0)))
 
 
 def mels():

@@ -6,8 +6,9 @@ from flax import nnx
 
 from tests.small_vocoder import filled
 from v2s_jax.models.audio_encoder import AudioEncoder
+from v2s_jax.models.rngs import Rngs
 
-ENCODER = filled(lambda: AudioEncoder(6, 2, 3, jnp.float32, nnx.Rngs(0)))
+ENCODER = filled(lambda: AudioEncoder(6, 2, 3, jnp.float32, Rngs(0)))
 GRAPHDEF, STATE = nnx.split(ENCODER)
 
 
@@ -42,4 +43,4 @@ def test_a_vector_is_of_the_mel_frames_around_its_video_frame():
 
 def test_an_even_number_of_taps_is_refused():
     with pytest.raises(ValueError, match="audio_encoder.taps is 4: expected an odd number"):
-        AudioEncoder(6, 1, 4, jnp.float32, nnx.Rngs(0))
+        AudioEncoder(6, 1, 4, jnp.float32, Rngs(0))

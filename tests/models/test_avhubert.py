@@ -12,6 +12,7 @@ from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT, _scale_gradient, default_config
 from v2s_jax.models.masking import masked_prediction_loss
+from v2s_jax.models.rngs import Rngs
 
 SMALL = dict(
     resnet=(2, 3, 4, 5), layers=2, width=16, hidden=32, heads=4, conv_pos=4, conv_pos_groups=2, audio_dim=6,
@@ -26,7 +27,7 @@ PADDING = jnp.arange(9)[None] >= jnp.array([[9], [5]])
 @functools.cache
 def encoder(training=False, dtype=jnp.float32, **changes):
     config = ConfigDict(default_config().to_dict() | SMALL | changes)
-    model = filled(lambda: AVHuBERT(config, rngs=nnx.Rngs(0), dtype=dtype))
+    model = filled(lambda: AVHuBERT(config, rngs=Rngs(0), dtype=dtype))
     return model if training else nnx.view(model, deterministic=True, use_running_average=True)
 
 
@@ -65,7 +66,7 @@ def test_inputs_that_do_not_fit_are_refused_in_a_sentence():
     with pytest.raises(V2SError, match=r"\(2, 9\), \(2, 8\)"):
         encoder()._mask(VIDEO, AUDIO[:, :8], None)  # in tests the call itself refuses such shapes before
     with pytest.raises(V2SError, match="num_classes"):
-        encoder(num_classes=0).predict(VIDEO, AUDIO, PADDING, nnx.Rngs(0))
+        encoder(num_classes=0).predict(VIDEO, AUDIO, PADDING, Rngs(0))
 
 
 TARGETS = jnp.arange(18).reshape(2, 9) % 7
@@ -78,7 +79,7 @@ def test_pretraining_reaches_every_parameter():
     @jax.jit
     def gradient(params, stats):
         def loss(params):
-            found = nnx.merge(graphdef, params, stats).predict(VIDEO, AUDIO, PADDING, nnx.Rngs(0))
+            found = nnx.merge(graphdef, params, stats).predict(VIDEO, AUDIO, PADDING, Rngs(0))
             return masked_prediction_loss(found.logits, TARGETS, found.hidden, ~PADDING)[0] + 10 * found.penalty
 
         return jax.grad(loss)(params)
@@ -92,7 +93,7 @@ def test_pretraining_reaches_every_parameter():
 @pytest.mark.parametrize("changes", [{}, {"mask_selection": "same_other_seq"}, {"masking": "feature"}])
 def test_predictions_are_of_hidden_frames(changes):
     graphdef, state = nnx.split(encoder(**changes))
-    predict = jax.jit(lambda state, *clips: nnx.merge(graphdef, state).predict(*clips, nnx.Rngs(0)))
+    predict = jax.jit(lambda state, *clips: nnx.merge(graphdef, state).predict(*clips, Rngs(0)))
     state = nnx.to_pure_dict(state)
     found = predict(state, VIDEO, AUDIO, PADDING)
     assert found.logits.shape == (2, 9, 7) and abs(found.logits).max() <= 10.001
@@ -107,9 +108,9 @@ def test_predictions_are_of_hidden_frames(changes):
 def test_modalities_are_dropped_clip_by_clip_and_only_in_training():
     heard, seen = jnp.ones((400, 1, 1)), 2 * jnp.ones((400, 1, 1))
     config = dict(modality_dropout=0.5, audio_dropout=0.25)
-    kept = encoder(**config)._drop_modality(heard, seen, nnx.Rngs(0))
+    kept = encoder(**config)._drop_modality(heard, seen, Rngs(0))
     np.testing.assert_array_equal(kept, (heard, seen))
-    heard, seen = encoder(True, **config)._drop_modality(heard, seen, nnx.Rngs(0))
+    heard, seen = encoder(True, **config)._drop_modality(heard, seen, Rngs(0))
     assert not ((heard == 0) & (seen == 0)).any()
     assert 0.07 < (heard == 0).mean() < 0.18
     assert 0.3 < (seen == 0).mean() < 0.45
@@ -123,7 +124,7 @@ def test_gradients_are_scaled_and_values_kept():
 
 def test_sizes_are_those_of_the_paper():
     def count(size):
-        abstract = nnx.eval_shape(lambda: AVHuBERT(default_config(size), rngs=nnx.Rngs(0)))
+        abstract = nnx.eval_shape(lambda: AVHuBERT(default_config(size), rngs=Rngs(0)))
         return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(abstract, nnx.Param)))
 
     mask_emb = 104  # the published counts are of the encoder alone

@@ -6,6 +6,7 @@ from flax import nnx
 
 from tests.small_vocoder import filled
 from v2s_jax.models import conformer
+from v2s_jax.models.rngs import Rngs
 
 
 def test_relative_shift_reads_the_score_of_the_distance():
@@ -25,7 +26,7 @@ def test_relative_positions_count_down_from_the_farthest_past():
 
 @pytest.fixture
 def encoder():
-    model = filled(lambda: conformer.Conformer(2, 16, 4, 32, kernel_size=5, rngs=nnx.Rngs(0)))
+    model = filled(lambda: conformer.Conformer(2, 16, 4, 32, kernel_size=5, rngs=Rngs(0)))
     return jax.jit(nnx.view(model, deterministic=True, use_running_average=True).__call__)
 
 
@@ -40,13 +41,13 @@ def test_a_padded_clip_is_encoded_as_the_clip_alone(encoder):
 def test_padding_does_not_move_the_statistics():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6, 16)), jnp.float32)
     spoilt = jnp.concatenate([x, jnp.full((1, 3, 16), 1e3)], 1)
-    first = filled(lambda: conformer.Conformer(1, 16, 4, 32, kernel_size=3, dropout=0.0, rngs=nnx.Rngs(0)))
+    first = filled(lambda: conformer.Conformer(1, 16, 4, 32, kernel_size=3, dropout=0.0, rngs=Rngs(0)))
     graphdef, state = nnx.split(first)
 
     @jax.jit
     def mean(state, video):
         model = nnx.merge(graphdef, state)
-        model(video, jnp.arange(video.shape[1])[None] < 6, nnx.Rngs(dropout=0))
+        model(video, jnp.arange(video.shape[1])[None] < 6, Rngs(dropout=0))
         return model.blocks[0].conv.depthwise_norm.mean[...]
 
     means = [mean(state, video) for video in (x, spoilt)]
@@ -56,4 +57,4 @@ def test_padding_does_not_move_the_statistics():
 
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="multiple"):
-        conformer.Conformer(1, 10, 4, 16, rngs=nnx.Rngs(0))
+        conformer.Conformer(1, 10, 4, 16, rngs=Rngs(0))

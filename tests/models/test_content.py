@@ -8,12 +8,13 @@ from ml_collections import ConfigDict
 from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.models.content import ContentEncoder, smoothed_entropy
+from v2s_jax.models.rngs import Rngs
 
 CONFORMER = ConfigDict({"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0})
 
 
 def encoder():
-    made = filled(lambda: ContentEncoder(6, 5, CONFORMER, jnp.float32, nnx.Rngs(0)))
+    made = filled(lambda: ContentEncoder(6, 5, CONFORMER, jnp.float32, Rngs(0)))
     return nnx.view(made, deterministic=True, use_running_average=True)
 
 

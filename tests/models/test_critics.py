@@ -9,6 +9,7 @@ from tests.interop.twins import copy_into, randomize
 from v2s_jax.interop.tables.hifigan import critic_entries
 from v2s_jax.interop.torch import hifigan as twin
 from v2s_jax.models.critics import Critics, default_config
+from v2s_jax.models.rngs import Rngs
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ class Both(torch.nn.Module):
 @pytest.fixture(scope="module")
 def pair(config):
     theirs = randomize(Both(config.to_dict()))
-    abstract = nnx.eval_shape(lambda: Critics(config, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: Critics(config, rngs=Rngs(0)))
     return copy_into(abstract, theirs, critic_entries(config.to_dict())), theirs
 
 
@@ -80,6 +81,6 @@ def test_power_iterations_in_training_equal_the_twin(pair):
 
 
 def test_the_full_size_has_the_reference_number_of_places():
-    found = nnx.eval_shape(lambda wave: Critics(default_config(), rngs=nnx.Rngs(0))(wave), jnp.zeros((1, 5120)))
+    found = nnx.eval_shape(lambda wave: Critics(default_config(), rngs=Rngs(0))(wave), jnp.zeros((1, 5120)))
     assert [verdict.shape[1] for verdict, _ in found] == [64, 66, 65, 70, 66, 80, 41, 21]  # the oracle's
     assert [len(maps) for _, maps in found] == 5 * [6] + 3 * [8]

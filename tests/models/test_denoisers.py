@@ -1,7 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from tests.compiled import run
 from tests.small_vocoder import filled
@@ -9,6 +8,7 @@ from v2s_jax.models import dit, mel_transformer
 from v2s_jax.models.fold import fold
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.registry import build_denoiser
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.time_embedding import sinusoids
 
 RNG = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def config(name, **changes):
 
 
 def denoiser(name, **changes):
-    return evaluation_mode(filled(lambda: build_denoiser(config(name, **changes), nnx.Rngs(0))))
+    return evaluation_mode(filled(lambda: build_denoiser(config(name, **changes), Rngs(0))))
 
 
 @pytest.mark.parametrize("name", ["dit", "mel_transformer"])
@@ -57,18 +57,18 @@ def test_scanned_unrolled_and_folded_agree(name):
 
 
 def test_dropout_in_training_alone():
-    module = filled(lambda: build_denoiser(config("dit", dropout=0.5), nnx.Rngs(0)))
-    one, other = (module(X, TIME, CONDITION, MASK, nnx.Rngs(dropout=seed)) for seed in (0, 1))
+    module = filled(lambda: build_denoiser(config("dit", dropout=0.5), Rngs(0)))
+    one, other = (module(X, TIME, CONDITION, MASK, Rngs(dropout=seed)) for seed in (0, 1))
     assert np.abs(one - other).max() > 1e-3
     still = evaluation_mode(module)
-    np.testing.assert_array_equal(*(still(X, TIME, CONDITION, MASK, nnx.Rngs(dropout=seed)) for seed in (0, 1)))
+    np.testing.assert_array_equal(*(still(X, TIME, CONDITION, MASK, Rngs(dropout=seed)) for seed in (0, 1)))
 
 
 def test_a_new_dit_says_nothing():
-    fresh = evaluation_mode(build_denoiser(config("dit"), nnx.Rngs(0)))
+    fresh = evaluation_mode(build_denoiser(config("dit"), Rngs(0)))
     np.testing.assert_array_equal(fresh(X, TIME, CONDITION, MASK), np.zeros_like(X))
     with pytest.raises(ValueError, match="no multiple of twice 3 heads"):
-        build_denoiser(config("dit", heads=3), nnx.Rngs(0))
+        build_denoiser(config("dit", heads=3), Rngs(0))
 
 
 def test_rotations_tell_distances_alone():

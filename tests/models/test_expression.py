@@ -3,19 +3,19 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.small_vocoder import filled
 from v2s_jax.models.expression import ExpressionEncoder
+from v2s_jax.models.rngs import Rngs
 
 CHANNELS = (2, 3, 4, 5)
 FACES = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 48, 48)), jnp.float32)
 
 
 def encoder(dtype=jnp.float32):
-    return filled(lambda: ExpressionEncoder(CHANNELS, 8, dtype, nnx.Rngs(0)))
+    return filled(lambda: ExpressionEncoder(CHANNELS, 8, dtype, Rngs(0)))
 
 
 @functools.cache

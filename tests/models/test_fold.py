@@ -9,13 +9,14 @@ from v2s_jax.models import avhubert
 from v2s_jax.models.fold import fold
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.resnet import ResNetFrontend
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.transformer import TransformerEncoder
 
 
 @pytest.mark.parametrize("activation", ["relu", "prelu"])
 def test_batch_norms_go_into_the_kernels(activation):
     # With norms that have scales, shifts and statistics of their own.
-    frontend = filled(lambda: ResNetFrontend((3, 4, 4, 6), activation, jnp.float32, nnx.Rngs(0)))
+    frontend = filled(lambda: ResNetFrontend((3, 4, 4, 6), activation, jnp.float32, Rngs(0)))
     rng = np.random.default_rng(0)
     module = evaluation_mode(frontend)
     folded = fold(module)
@@ -31,7 +32,7 @@ def test_batch_norms_go_into_the_kernels(activation):
 def test_layers_get_arrays_of_their_own():
     config = avhubert.default_config("base").copy_and_resolve_references()
     config.update(layers=3, width=8, heads=2, hidden=16, conv_pos=16, conv_pos_groups=2)
-    module = evaluation_mode(filled(lambda: TransformerEncoder(config, jnp.float32, nnx.Rngs(0))))
+    module = evaluation_mode(filled(lambda: TransformerEncoder(config, jnp.float32, Rngs(0))))
     folded = fold(module)
     x, mask = np.random.default_rng(0).standard_normal((2, 5, 8), np.float32), np.arange(5)[None] < np.array([[5], [3]])
     for layer in (None, 2):

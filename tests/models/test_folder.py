@@ -3,7 +3,6 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from safetensors.numpy import load_file
 
 from tests.models import toy_part
@@ -11,6 +10,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.models import folder as folders
 from v2s_jax.models.folder import read_model, save_model
 from v2s_jax.models.registry import MODELS
+from v2s_jax.models.rngs import Rngs
 
 X = jnp.arange(6.0).reshape(2, 3)
 
@@ -19,7 +19,7 @@ X = jnp.arange(6.0).reshape(2, 3)
 def toy(monkeypatch):
     monkeypatch.setitem(MODELS, "toy", "tests.models.toy_part:Toy")
     config = toy_part.default_config()
-    module = toy_part.Toy(config, rngs=nnx.Rngs(0))
+    module = toy_part.Toy(config, rngs=Rngs(0))
     module.norm.mean[...] = jnp.array([1.0, -1.0, 0.5])
     return config, module
 

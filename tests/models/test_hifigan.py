@@ -9,6 +9,7 @@ from tests.interop.twins import copy_into, randomize
 from v2s_jax.interop.tables.hifigan import entries
 from v2s_jax.interop.torch import hifigan as twin
 from v2s_jax.models.hifigan import Generator, default_config
+from v2s_jax.models.rngs import Rngs
 
 
 def config_of(rates, taps, resblock="1", width=32, kernels=(3, 5), dilations=((1, 3), (1, 2))):
@@ -24,7 +25,7 @@ def pair(config):
     """Our generator and its twin in PyTorch, with the same random weights."""
     torch.manual_seed(0)
     theirs = randomize(twin.Generator(config.to_dict()))
-    abstract = nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: Generator(config, rngs=Rngs(0)))
     return copy_into(abstract, theirs, entries(config.to_dict())), theirs
 
 
@@ -63,7 +64,7 @@ def test_a_padded_clip_equals_the_clip_alone(name):
 
 
 def test_another_order_of_axes_is_refused():
-    model = nnx.eval_shape(lambda: Generator(CASES["16k"], rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: Generator(CASES["16k"], rngs=Rngs(0)))
     with pytest.raises(ValueError, match=r"log_mel is \(1, 6, 9\), expected \[batch, frames, 6\]"):
         model(jnp.zeros((1, 6, 9)))
 
@@ -72,7 +73,7 @@ def test_bfloat16_is_close_and_gives_float32():
     config = CASES["other blocks"]
     model, _ = pair(config)
     narrow = nnx.merge(
-        nnx.graphdef(nnx.eval_shape(lambda: Generator(config, rngs=nnx.Rngs(0), dtype=jnp.bfloat16))), nnx.state(model)
+        nnx.graphdef(nnx.eval_shape(lambda: Generator(config, rngs=Rngs(0), dtype=jnp.bfloat16))), nnx.state(model)
     )
     wave = jax.jit(narrow)(mels(5))
     assert wave.dtype == jnp.float32
@@ -92,4 +93,4 @@ def test_settings_that_make_no_generator(change, reason):
     config = config_of((5, 4, 4, 2), (11, 8, 8, 4))
     config.update(change)
     with pytest.raises(ValueError, match=reason):
-        Generator(config, rngs=nnx.Rngs(0))
+        Generator(config, rngs=Rngs(0))

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.hubert import HuBERT, TimeNorm, count_frames, default_config, normalise_waveform
+from v2s_jax.models.rngs import Rngs
 
 SMALL = dict(convs=((4, 10, 5), (4, 3, 2), (4, 2, 2)), layers=2, width=16, hidden=32, heads=4, conv_pos=4)
 WAVE = jnp.asarray(np.random.default_rng(0).normal(size=(2, 400)), jnp.float32)
@@ -32,7 +33,7 @@ def encoder(norm="group", dtype=jnp.float32):
     large = norm == "layer"
     own = dict(conv_pos_groups=2, conv_norm=norm, conv_bias=large, norm_first=large)
     config = ConfigDict(default_config().to_dict() | SMALL | own)
-    model = filled(lambda: HuBERT(config, rngs=nnx.Rngs(0), dtype=dtype))
+    model = filled(lambda: HuBERT(config, rngs=Rngs(0), dtype=dtype))
     return nnx.view(model, deterministic=True)
 
 
@@ -87,7 +88,7 @@ def test_a_waveform_too_short_for_a_frame_is_refused():
 
 def test_sizes_are_those_of_the_paper():
     def count(size):
-        abstract = nnx.eval_shape(lambda: HuBERT(default_config(size), rngs=nnx.Rngs(0)))
+        abstract = nnx.eval_shape(lambda: HuBERT(default_config(size), rngs=Rngs(0)))
         return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(abstract, nnx.Param)))
 
     # Of `transformers`' HubertModel without its masked_spec_embed.

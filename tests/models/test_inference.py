@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from v2s_jax.errors import V2SError
 from v2s_jax.models.inference import Inference
 from v2s_jax.models.registry import MODELS, build
+from v2s_jax.models.rngs import Rngs
 
 TRACES = []
 
@@ -35,7 +36,7 @@ class Toy(nnx.Module):
 @pytest.fixture
 def toy():
     TRACES.clear()
-    module = Toy(nnx.Rngs(0))
+    module = Toy(Rngs(0))
     module.norm.mean[...] = jnp.array([0.5, -1.0, 2.0])
     return Inference(module, ConfigDict({"name": "toy"}))
 
@@ -106,4 +107,4 @@ def test_a_copy_works(toy):
 
 def test_an_unknown_part_is_named():
     with pytest.raises(V2SError, match=f"model.name is 'toy': expected one of {', '.join(MODELS)}"):
-        build(ConfigDict({"name": "toy"}), nnx.Rngs(0))
+        build(ConfigDict({"name": "toy"}), Rngs(0))

@@ -7,6 +7,7 @@ from flax import nnx
 from tests.small_vocoder import filled
 from v2s_jax.models import hubert
 from v2s_jax.models.listener import Listener, default_config
+from v2s_jax.models.rngs import Rngs
 
 
 def small(kind: str):
@@ -18,7 +19,7 @@ def small(kind: str):
         config.layer = 1
     else:
         config.encoder.update({"layers": 1, "hidden": 4, "dim": 4})
-    return nnx.view(filled(lambda: Listener(config, rngs=nnx.Rngs(0))), deterministic=True, raise_if_not_found=False)
+    return nnx.view(filled(lambda: Listener(config, rngs=Rngs(0))), deterministic=True, raise_if_not_found=False)
 
 
 @pytest.mark.parametrize("kind, frames", [("speaker", 21), ("hubert", 9)])
@@ -41,4 +42,4 @@ def test_other_parts_are_refused():
     config = default_config()
     config.encoder.name = "hifigan"
     with pytest.raises(ValueError, match="one of speaker, hubert"):
-        Listener(config, rngs=nnx.Rngs(0))
+        Listener(config, rngs=Rngs(0))

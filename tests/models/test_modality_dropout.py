@@ -5,12 +5,13 @@ from flax import nnx
 
 from v2s_jax.models.modality_dropout import ModalityDropout
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO
+from v2s_jax.models.rngs import Rngs
 
 ROWS = 4000
 
 
 def shares(dropout, seed=0):
-    states = np.asarray(dropout(ROWS, nnx.Rngs(seed)))
+    states = np.asarray(dropout(ROWS, Rngs(seed)))
     return [float((states == which).mean()) for which in (VIDEO, AUDIO, BOTH)]
 
 
@@ -21,7 +22,7 @@ def test_rows_are_in_the_states_of_the_shares():
 
 def test_in_evaluation_everything_is_given():
     dropout = nnx.view(ModalityDropout(0.5, 0.5, 10), deterministic=True)
-    assert (np.asarray(dropout(8, nnx.Rngs(0))) == BOTH).all() and float(dropout.steps[...]) == 0
+    assert (np.asarray(dropout(8, Rngs(0))) == BOTH).all() and float(dropout.steps[...]) == 0
     assert (np.asarray(ModalityDropout(0.5, 0.5)(8, None)) == BOTH).all()
 
 

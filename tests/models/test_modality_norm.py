@@ -10,13 +10,14 @@ from v2s_jax.models.conformer import Conformer
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.modality_norm import AUDIO, BOTH, STATES, VIDEO, ModalityBatchNorm
 from v2s_jax.models.resnet import masked_batch_norm
+from v2s_jax.models.rngs import Rngs
 
 ROWS, FRAMES, WIDTH = 4, 5, 3
 
 
 def moved():
     """A norm with a scale, a shift and statistics of its own for every state."""
-    norm, rng = ModalityBatchNorm(WIDTH, nnx.Rngs(0)), np.random.default_rng(1)
+    norm, rng = ModalityBatchNorm(WIDTH, Rngs(0)), np.random.default_rng(1)
     nnx.update(norm, jax.tree.map(lambda x: x + jnp.asarray(rng.uniform(0.1, 1, x.shape), x.dtype), nnx.state(norm)))
     return norm
 
@@ -98,7 +99,7 @@ def test_inference_uses_the_statistics_of_the_rows_state_and_one_program():
 
 def test_rows_of_one_state_are_normalised_as_by_an_ordinary_norm():
     x, mask, state = frames(), valid([5, 2, 0, 4]), np.full(ROWS, BOTH, np.int32)
-    own, plain = ModalityBatchNorm(WIDTH, nnx.Rngs(0)), masked_batch_norm(WIDTH, nnx.Rngs(0))
+    own, plain = ModalityBatchNorm(WIDTH, Rngs(0)), masked_batch_norm(WIDTH, Rngs(0))
     expected = plain(jnp.asarray(x), mask=mask[..., None])
     found = own(jnp.asarray(x), mask=jnp.asarray(mask)[..., None], state=jnp.asarray(state))
     np.testing.assert_allclose(found[mask], expected[mask], atol=1e-5)
@@ -111,7 +112,7 @@ def test_gradients_are_those_of_an_ordinary_norm():
     weight = jnp.asarray(frames(3)) * mask[..., None]
 
     def total(norm, **given):
-        return lambda x: jnp.sum(weight * norm(WIDTH, nnx.Rngs(0))(x, mask=jnp.asarray(mask)[..., None], **given))
+        return lambda x: jnp.sum(weight * norm(WIDTH, Rngs(0))(x, mask=jnp.asarray(mask)[..., None], **given))
 
     found, expected = (
         jax.grad(total(norm, **given))(jnp.asarray(x))
@@ -122,7 +123,7 @@ def test_gradients_are_those_of_an_ordinary_norm():
 
 @pytest.mark.parametrize("norm", [masked_batch_norm, ModalityBatchNorm])
 def test_a_conformer_takes_either_norm(norm):
-    model = evaluation_mode(Conformer(1, 4, 2, 4, kernel_size=3, norm=norm, rngs=nnx.Rngs(0)))
+    model = evaluation_mode(Conformer(1, 4, 2, 4, kernel_size=3, norm=norm, rngs=Rngs(0)))
     states = norm is ModalityBatchNorm
     assert model.blocks[0].conv.depthwise_norm.mean.shape == ((STATES, 4) if states else (4,))
     if states:

@@ -11,6 +11,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.prompts import Prompts
+from v2s_jax.models.rngs import Rngs
 
 RNG = np.random.default_rng(0)
 VIDEO = jnp.asarray(RNG.standard_normal((2, 6, 16, 16), np.float32))
@@ -22,8 +23,8 @@ class Pair(nnx.Module):
     """An encoder and its prompts."""
 
     def __init__(self, config):
-        self.encoder = AVHuBERT(config, rngs=nnx.Rngs(0))
-        self.prompts = Prompts(config.width, nnx.Rngs(1))
+        self.encoder = AVHuBERT(config, rngs=Rngs(0))
+        self.prompts = Prompts(config.width, Rngs(1))
 
     def __call__(self, **clip):
         return self.prompts(self.encoder, **clip)

@@ -20,6 +20,7 @@ from v2s_jax.models.prosody import (
     Contours,
     ProsodyPredictor,
 )
+from v2s_jax.models.rngs import Rngs
 
 control, measured, prosody_losses = map(jax.jit, (prosody.control, prosody.measured, prosody.prosody_losses))
 
@@ -93,7 +94,7 @@ def test_contours_run_about_the_middle():
 
 def test_the_predictor_does_not_hear_padding():
     config = ConfigDict({"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0})
-    made = filled(lambda: ProsodyPredictor(6, 4, config, jnp.float32, nnx.Rngs(0)))
+    made = filled(lambda: ProsodyPredictor(6, 4, config, jnp.float32, Rngs(0)))
     made = nnx.view(made, deterministic=True, use_running_average=True)
     rng = np.random.default_rng(0)
     x, seen = jnp.asarray(rng.normal(size=(2, 8, 6)), jnp.float32), jnp.asarray(rng.normal(size=(2, 4, 4)), jnp.float32)
@@ -107,7 +108,7 @@ def test_the_predictor_does_not_hear_padding():
 
 
 def test_pitch_counts_only_where_there_is_voice():
-    embed = functools.partial(run, filled(lambda: ContourEmbedding(5, jnp.float32, nnx.Rngs(0))))
+    embed = functools.partial(run, filled(lambda: ContourEmbedding(5, jnp.float32, Rngs(0))))
     silent = Contours(jnp.full((1, 4), -30.0), jnp.array([[0.0, 1, 2, 3]]), jnp.zeros((1, 4)))
     assert embed(silent).shape == (1, 2, 5)
     np.testing.assert_allclose(embed(silent), embed(silent._replace(pitch=jnp.zeros((1, 4)))), atol=1e-6)

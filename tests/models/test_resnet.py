@@ -7,10 +7,11 @@ from flax import nnx
 from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.models.resnet import PReLU, ResNetFrontend
+from v2s_jax.models.rngs import Rngs
 
 
 def frontend(activation: str = "relu", training: bool = False) -> ResNetFrontend:
-    model = filled(lambda: ResNetFrontend((2, 3, 4, 5), activation, jnp.float32, nnx.Rngs(0)))
+    model = filled(lambda: ResNetFrontend((2, 3, 4, 5), activation, jnp.float32, Rngs(0)))
     return model if training else nnx.view(model, use_running_average=True)
 
 

@@ -7,18 +7,19 @@ from flax import nnx
 from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.features.speaker_mel import normalise_volume, partials, trim_silence
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.speaker import LSTM, SIZES, SpeakerEncoder, default_config, unit
 
 
 def tiny(**changes) -> SpeakerEncoder:
     config = default_config("small")
     config.update({"hidden": 6, "dim": 8} | changes)
-    return filled(lambda: SpeakerEncoder(config, rngs=nnx.Rngs(0)))
+    return filled(lambda: SpeakerEncoder(config, rngs=Rngs(0)))
 
 
 def test_lstm_by_hand():
     """Two steps of one cell: gates in the order input, forget, cell, output, and both biases added."""
-    layer = LSTM(1, 1, 0, jnp.float32, nnx.Rngs(0))
+    layer = LSTM(1, 1, 0, jnp.float32, Rngs(0))
     layer.input.kernel[...] = jnp.array([[1.0, 2.0, 3.0, 4.0]])
     layer.input.bias[...] = jnp.array([0.1, 0.2, 0.3, 0.4])
     layer.recurrent.kernel[...] = jnp.array([[0.5, -0.5, 1.0, -1.0]])
@@ -36,7 +37,7 @@ def test_lstm_by_hand():
 
 
 def test_projection_narrows_the_state():
-    layer = LSTM(3, 5, 2, jnp.float32, nnx.Rngs(0))
+    layer = LSTM(3, 5, 2, jnp.float32, Rngs(0))
     assert layer(jnp.ones((4, 7, 3))).shape == (4, 7, 2)
     assert layer.recurrent.kernel.shape == (2, 20)
 
@@ -44,7 +45,7 @@ def test_projection_narrows_the_state():
 def test_every_size_has_the_numbers_of_the_published_layout():
     counts = {}
     for size in SIZES:
-        model = nnx.eval_shape(lambda size=size: SpeakerEncoder(default_config(size), rngs=nnx.Rngs(0)))
+        model = nnx.eval_shape(lambda size=size: SpeakerEncoder(default_config(size), rngs=Rngs(0)))
         counts[size] = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model)))
     assert counts["published"] == 1_423_618  # of Resemblyzer's pretrained.pt, similarity included
     assert counts["small"] < 500_000
@@ -68,7 +69,7 @@ def test_rows_do_not_see_each_other():
 def test_gradient_reaches_the_sound_and_is_finite_at_silence(size):
     config = default_config(size)
     config.update({"layers": 2, "hidden": 6, "dim": 8})
-    model = filled(lambda: SpeakerEncoder(config, rngs=nnx.Rngs(0)))
+    model = filled(lambda: SpeakerEncoder(config, rngs=Rngs(0)))
     mel = jnp.asarray(np.random.default_rng(0).uniform(0.5, 1, size=(1, 12, 40)), jnp.float32)
 
     weights = jnp.asarray(np.random.default_rng(2).normal(size=(1, 8)), jnp.float32)
@@ -98,7 +99,7 @@ def test_bfloat16_computes_about_the_same():
     config.update({"hidden": 16, "dim": 8})
     mel = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 20, 40)), jnp.float32)
     exact, rough = (
-        run(filled(lambda dtype=dtype: SpeakerEncoder(config, rngs=nnx.Rngs(0), dtype=dtype)), mel)
+        run(filled(lambda dtype=dtype: SpeakerEncoder(config, rngs=Rngs(0), dtype=dtype)), mel)
         for dtype in (jnp.float32, jnp.bfloat16)
     )
     assert rough.dtype == jnp.float32

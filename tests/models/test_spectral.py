@@ -12,6 +12,7 @@ from tests.small_vocoder import small_spectral_config
 from v2s_jax.features.mel import log_mel
 from v2s_jax.interop.tables.spectral import entries
 from v2s_jax.interop.torch import spectral as twin
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.spectral import SpectralVocoder
 
 
@@ -26,7 +27,7 @@ def pair():
     """Our vocoder and its twin in PyTorch, with the same random weights."""
     config = small_config()
     theirs = randomize(twin.SpectralVocoder(config.to_dict()))
-    abstract = nnx.eval_shape(lambda: SpectralVocoder(config, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: SpectralVocoder(config, rngs=Rngs(0)))
     return copy_into(abstract, theirs, entries(config.to_dict())), theirs
 
 
@@ -59,7 +60,7 @@ def test_a_padded_clip_equals_the_clip_alone():
 
 def test_before_training_it_speaks_as_the_smooth_spectrum_says():
     config = small_config(iterations=20)
-    graphdef, state = nnx.split(jax.jit(lambda: SpectralVocoder(config, rngs=nnx.Rngs(0)))())
+    graphdef, state = nnx.split(jax.jit(lambda: SpectralVocoder(config, rngs=Rngs(0)))())
     t = np.arange(16000) / 16000
     wave = (0.2 * np.sin(2 * np.pi * 200 * t) + 0.1 * np.sin(2 * np.pi * 1400 * t)).astype(np.float32)
     mel = log_mel(wave)
@@ -70,7 +71,7 @@ def test_before_training_it_speaks_as_the_smooth_spectrum_says():
 
 def test_bfloat16_is_close_and_gives_float32():
     model, _ = pair()
-    abstract = nnx.eval_shape(lambda: SpectralVocoder(small_config(), rngs=nnx.Rngs(0), dtype=jnp.bfloat16))
+    abstract = nnx.eval_shape(lambda: SpectralVocoder(small_config(), rngs=Rngs(0), dtype=jnp.bfloat16))
     narrow = nnx.merge(nnx.graphdef(abstract), nnx.state(model))
     one, other = (jax.jit(lambda m, of=of: of.log_magnitude(m))(mels(7)) for of in (model, narrow))
     assert other.dtype == jnp.float32
@@ -79,7 +80,7 @@ def test_bfloat16_is_close_and_gives_float32():
 
 def test_settings_and_mels_that_do_not_fit():
     with pytest.raises(ValueError, match="kernel_size 4 must be odd"):
-        SpectralVocoder(small_config(kernel_size=4), rngs=nnx.Rngs(0))
+        SpectralVocoder(small_config(kernel_size=4), rngs=Rngs(0))
     model, _ = pair()
     with pytest.raises(ValueError, match=r"log_mel is \(1, 80, 9\), expected \[batch, frames, 80\]"):
         model(jnp.zeros((1, 80, 9)))

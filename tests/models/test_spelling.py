@@ -1,10 +1,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from v2s_jax.constants import LETTERS_PER_FRAME
 from v2s_jax.features.text import ALPHABET
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.spelling import Spelling, spelling_loss
 
 
@@ -19,7 +19,7 @@ def test_spelling_loss_by_hand():
 
 
 def test_the_layer_spells_at_twice_the_rate_of_frames():
-    head = Spelling(6, jnp.float32, nnx.Rngs(0))
+    head = Spelling(6, jnp.float32, Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 6)), jnp.float32)
     length, characters = jnp.array([5, 3]), jnp.array([[3, 4, 5], [6, 0, 0]])
     logits = head(x).reshape(2, 5 * LETTERS_PER_FRAME, len(ALPHABET))

@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 
 from v2s_jax.constants import LOG_FLOOR
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.spoil import SECOND, Spoil, spoil
 
 MEL = np.random.default_rng(0).uniform(-6, 1, (2, 3 * SECOND, 80)).astype(np.float32)
@@ -46,14 +47,14 @@ def test_rows_differ_in_training_alone():
     module = Spoil((-5.0, 15.0), (0.0, 0.4))
     assert module.middle == {"snr": 5.0, "gap": 0.2}
     mel, mask = (jnp.repeat(jnp.asarray(x[:1]), 3, axis=0) for x in (MEL, MASK))
-    trained = np.asarray(module(mel, mask, nnx.Rngs(0)))
+    trained = np.asarray(module(mel, mask, Rngs(0)))
     gaps = (trained == np.float32(LOG_FLOOR)).all(-1).sum(1)
     assert len(set(gaps.tolist())) > 1 and gaps.max() <= 3 * 40
     calm = nnx.view(module, deterministic=True)
-    even = np.asarray(calm(mel, mask, nnx.Rngs(0)))
+    even = np.asarray(calm(mel, mask, Rngs(0)))
     np.testing.assert_array_equal(even[0], even[1])
     assert (even == np.float32(LOG_FLOOR)).all(-1).sum(1).tolist() == [60] * 3
-    clean = np.asarray(calm(mel, mask, nnx.Rngs(0), {"snr": 200.0, "gap": 0.0}))
+    clean = np.asarray(calm(mel, mask, Rngs(0), {"snr": 200.0, "gap": 0.0}))
     np.testing.assert_allclose(clean, mel, atol=1e-4)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.teacher_forcing import TeacherForcing
 
 GUESS, TRUTH = jnp.zeros((400, 3, 2)), jnp.ones((400, 3, 2))
@@ -11,19 +12,19 @@ GUESS, TRUTH = jnp.zeros((400, 3, 2)), jnp.ones((400, 3, 2))
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
 def test_a_share_of_the_rows_is_told_the_truth(rate):
-    given = np.asarray(TeacherForcing(rate)(GUESS, TRUTH, nnx.Rngs(0)))
+    given = np.asarray(TeacherForcing(rate)(GUESS, TRUTH, Rngs(0)))
     assert (given == given[:, :1, :1]).all()  # whole rows
     assert given[:, 0, 0].mean() == pytest.approx(rate, abs=0.08)
 
 
 def test_in_evaluation_there_is_no_truth():
     calm = nnx.view(TeacherForcing(1.0), deterministic=True)
-    assert not calm(GUESS, TRUTH, nnx.Rngs(0)).any()
+    assert not calm(GUESS, TRUTH, Rngs(0)).any()
     assert not TeacherForcing(1.0)(GUESS, TRUTH, None).any()
 
 
 def test_the_guess_gets_no_gradient():
-    gradient = jax.grad(lambda guess: TeacherForcing(0.0)(guess, TRUTH, nnx.Rngs(0)).sum())(GUESS)
+    gradient = jax.grad(lambda guess: TeacherForcing(0.0)(guess, TRUTH, Rngs(0)).sum())(GUESS)
     assert not gradient.any()
 
 

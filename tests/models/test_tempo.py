@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.tempo import VaryTempo
 
 LENGTH = np.array([20, 12, 0], np.int32)
@@ -16,7 +17,7 @@ def clips():
 
 
 def played(bounds, seed=0):
-    return VaryTempo(bounds)(*clips(), nnx.Rngs(seed))
+    return VaryTempo(bounds)(*clips(), Rngs(seed))
 
 
 @pytest.mark.parametrize("speed", [0.8, 1.25, 2.0])
@@ -37,7 +38,7 @@ def test_rows_differ_and_nothing_changes_in_evaluation():
     assert float(mel[0, 4, 0]) != float(mel[1, 4, 0]) and 0.8 <= float(mel[0, 4, 0]) <= 1.25
     assert int(length[2]) == 0 and np.isfinite(mel).all()
     still = nnx.view(VaryTempo((0.5, 2.0)), deterministic=True)
-    for before, after in zip(clips(), still(*clips(), nnx.Rngs(0)), strict=True):
+    for before, after in zip(clips(), still(*clips(), Rngs(0)), strict=True):
         np.testing.assert_array_equal(before, after)
     with pytest.raises(ValueError, match="tempo is"):
         VaryTempo((1.2, 0.8))

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.transformer import PositionalConv, TransformerEncoder
 
 SMALL = dict(
@@ -29,12 +30,12 @@ MASK = jnp.arange(7)[None] < jnp.array([[7], [4]])
 
 
 def encoder(training=False, dtype=jnp.float32, **changes):
-    model = TransformerEncoder(ConfigDict(SMALL | changes), dtype, nnx.Rngs(0))
+    model = TransformerEncoder(ConfigDict(SMALL | changes), dtype, Rngs(0))
     return model if training else nnx.view(model, deterministic=True)
 
 
 def test_positional_conv_by_hand():
-    conv = PositionalConv(2, 4, 2, jnp.float32, nnx.Rngs(0))
+    conv = PositionalConv(2, 4, 2, jnp.float32, Rngs(0))
     conv.weight_v[...] = jnp.zeros((4, 1, 2)).at[0].set(jnp.array([[3.0, 4.0]]))  # the tap two frames back
     conv.weight_v[...] += jnp.zeros((4, 1, 2)).at[1:].set(1e-9)  # no norm may be zero
     conv.weight_g[...], conv.bias[...] = jnp.array([10.0, 0.0, 0.0, 0.0]), jnp.zeros(2)
@@ -44,12 +45,12 @@ def test_positional_conv_by_hand():
 
 
 def test_positional_conv_keeps_the_length_for_odd_kernels_too():
-    assert PositionalConv(4, 3, 2, jnp.float32, nnx.Rngs(0))(jnp.ones((1, 5, 4))).shape == (1, 5, 4)
+    assert PositionalConv(4, 3, 2, jnp.float32, Rngs(0))(jnp.ones((1, 5, 4))).shape == (1, 5, 4)
 
 
 def jitted(method):
     """A bound method as one program, its rngs given as a key."""
-    return jax.jit(lambda x, mask, key=None: method(x, mask, rngs=None if key is None else nnx.Rngs(dropout=key)))
+    return jax.jit(lambda x, mask, key=None: method(x, mask, rngs=None if key is None else Rngs(dropout=key)))
 
 
 @pytest.mark.parametrize("norm_first", [True, False])
@@ -77,7 +78,7 @@ def gradient(**changes):
     graphdef, state = nnx.split(encoder(True, layers=2, **changes))
 
     def loss(state):
-        return jnp.sum(nnx.merge(graphdef, state)(X, MASK, rngs=nnx.Rngs(dropout=1)) ** 2)
+        return jnp.sum(nnx.merge(graphdef, state)(X, MASK, rngs=Rngs(dropout=1)) ** 2)
 
     return jax.jit(jax.value_and_grad(loss))(nnx.to_pure_dict(state))
 

@@ -12,6 +12,7 @@ from tests.small_vocoder import filled
 from v2s_jax.models import unet1d
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.registry import build_denoiser
+from v2s_jax.models.rngs import Rngs
 
 RNG = np.random.default_rng(0)
 X, CONDITION = (jnp.asarray(RNG.standard_normal((2, 7, width), np.float32)) for width in (12, 5))
@@ -32,7 +33,7 @@ def config(**changes):
 
 
 def build(**changes):
-    return filled(lambda: build_denoiser(config(**changes), nnx.Rngs(0)))
+    return filled(lambda: build_denoiser(config(**changes), Rngs(0)))
 
 
 @functools.cache
@@ -115,7 +116,7 @@ def test_mel_frames_of_one_video_frame_are_neighbours_and_far_ones_are_heard_too
 
 def test_recomputing_changes_nothing():
     def loss(module, *given):
-        return jnp.sum(module(*given, nnx.Rngs(dropout=0)) ** 2)
+        return jnp.sum(module(*given, Rngs(dropout=0)) ** 2)
 
     def gradient(remat):
         graphdef, params, rest = nnx.split(build(remat=remat, dropout=0.5, widths=(4,), middle=0), nnx.Param, ...)
@@ -128,14 +129,14 @@ def test_recomputing_changes_nothing():
 
 def test_dropout_in_training_alone():
     graphdef, state = nnx.split(build(dropout=0.5, widths=(4,), middle=0))
-    run = jax.jit(lambda state, seed: nnx.merge(graphdef, state)(X, TIME, CONDITION, MASK, nnx.Rngs(dropout=seed)))
+    run = jax.jit(lambda state, seed: nnx.merge(graphdef, state)(X, TIME, CONDITION, MASK, Rngs(dropout=seed)))
     one, other, again = (run(state, jax.random.key(seed)) for seed in (0, 1, 0))
     assert np.abs(one - other).max() > 1e-3
     np.testing.assert_array_equal(one, again)
 
 
 def test_bfloat16_is_close_and_gives_float32():
-    abstract = nnx.eval_shape(lambda: build_denoiser(config(), nnx.Rngs(0), jnp.bfloat16))
+    abstract = nnx.eval_shape(lambda: build_denoiser(config(), Rngs(0), jnp.bfloat16))
     narrow = evaluation_mode(nnx.merge(nnx.graphdef(abstract), nnx.state(build())))
     found = jax.jit(lambda *given: narrow(*given))(X, TIME, CONDITION, MASK)
     assert found.dtype == jnp.float32
@@ -143,7 +144,7 @@ def test_bfloat16_is_close_and_gives_float32():
 
 
 def test_a_new_one_says_nothing_and_keeps_a_signal_of_a_fair_size():
-    fresh = evaluation_mode(jax.jit(lambda: build_denoiser(config(widths=(16, 16), middle=0), nnx.Rngs(0)))())
+    fresh = evaluation_mode(jax.jit(lambda: build_denoiser(config(widths=(16, 16), middle=0), Rngs(0)))())
     graphdef, state = nnx.split(fresh)
 
     @jax.jit
@@ -163,7 +164,7 @@ def test_a_new_one_says_nothing_and_keeps_a_signal_of_a_fair_size():
 def test_every_size_has_the_same_settings(size):
     made = unet1d.default_config(size)
     assert made.keys() == unet1d.default_config().keys()
-    nnx.eval_shape(lambda: build_denoiser(made, nnx.Rngs(0)))
+    nnx.eval_shape(lambda: build_denoiser(made, Rngs(0)))
 
 
 @pytest.mark.parametrize(
@@ -176,4 +177,4 @@ def test_every_size_has_the_same_settings(size):
 )
 def test_settings_that_do_not_fit(changes, sentence):
     with pytest.raises(ValueError, match=sentence):
-        build_denoiser(config(**changes), nnx.Rngs(0))
+        build_denoiser(config(**changes), Rngs(0))

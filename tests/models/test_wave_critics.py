@@ -5,13 +5,14 @@ from flax import nnx
 
 from tests.small_vocoder import filled
 from v2s_jax.generative.wasserstein import gradient_penalty
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.wave_critics import WaveCritics, default_config, power
 
 
 def small():
     config = default_config("small")
     config.update({"wave": (2, 3), "power": (2, 3)})
-    return filled(lambda: WaveCritics(config, rngs=nnx.Rngs(0)))
+    return filled(lambda: WaveCritics(config, rngs=Rngs(0)))
 
 
 def test_verdicts_are_on_single_rows():

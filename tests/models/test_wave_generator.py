@@ -6,6 +6,7 @@ from flax import nnx
 
 from tests.small_vocoder import filled
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.wave_generator import WaveGenerator, default_config
 
 
@@ -17,7 +18,7 @@ def small(**changes):
 
 @pytest.fixture(scope="module")
 def generate():
-    module = filled(lambda: WaveGenerator(small(), 8, rngs=nnx.Rngs(0)))
+    module = filled(lambda: WaveGenerator(small(), 8, rngs=Rngs(0)))
     module = nnx.view(module, use_running_average=True)
     return jax.jit(lambda x, mask, state: module(x, mask, state))
 
@@ -43,7 +44,7 @@ def test_states_have_statistics_of_their_own(generate):
 
 
 def test_every_sample_is_reached():
-    module = filled(lambda: WaveGenerator(small(), 8, rngs=nnx.Rngs(0)))
+    module = filled(lambda: WaveGenerator(small(), 8, rngs=Rngs(0)))
     module = nnx.view(module, use_running_average=True)
 
     def energy(x):
@@ -55,4 +56,4 @@ def test_every_sample_is_reached():
 @pytest.mark.parametrize("changes", [{"rates": (5, 4, 4)}, {"channels": (6, 4)}])
 def test_rates_that_do_not_lead_to_samples_are_refused(changes):
     with pytest.raises(ValueError, match="multiplying to 640"):
-        WaveGenerator(small(**changes), 8, rngs=nnx.Rngs(0))
+        WaveGenerator(small(**changes), 8, rngs=Rngs(0))

@@ -14,6 +14,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.models import spectral
 from v2s_jax.models.folder import save_model
 from v2s_jax.models.hifigan import Generator
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis.defaults import default_config
 from v2s_jax.synthesis.neural_vocoder import NeuralVocoder, load_generator
 from v2s_jax.synthesis.synthesizer import Synthesizer
@@ -67,7 +68,7 @@ def test_threads_count_their_own_seconds_of_compiling(folder):
 
 def test_a_spectral_vocoder_is_one_too(tmp_path):
     config = small_spectral_config().generator
-    vocoder = filled(lambda: spectral.SpectralVocoder(config, rngs=nnx.Rngs(0)))
+    vocoder = filled(lambda: spectral.SpectralVocoder(config, rngs=Rngs(0)))
     save_model(tmp_path / "part", config, vocoder, {}, "")
     speak = NeuralVocoder(tmp_path / "part")
     assert np.isfinite(speak(np.full((20, 80), 300, np.float32))).all()
@@ -102,7 +103,7 @@ def test_what_is_no_vocoder_of_this_mel(model, tmp_path):
     config = small_config().generator
     config.upsample_rates = (10, 8)
     config.upsample_kernel_sizes = (20, 16)
-    save_model(tmp_path / "short", config, filled(lambda: Generator(config, rngs=nnx.Rngs(0))), {}, "")
+    save_model(tmp_path / "short", config, filled(lambda: Generator(config, rngs=Rngs(0))), {}, "")
     with pytest.raises(V2SError, match="makes 80 samples from each"):
         load_generator(tmp_path / "short")
     info = {"audio": {"sampling_rate": 22050}}

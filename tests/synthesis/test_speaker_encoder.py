@@ -8,6 +8,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.interop.original import write_original
 from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis.pretrained import shipped
 from v2s_jax.synthesis.speaker_encoder import DEFAULT_ENCODER, UtteranceEncoder
 from v2s_jax.synthesis.synthesizer import Synthesizer
@@ -24,7 +25,7 @@ def folders(tmp_path_factory):
     config = ConfigDict({"system": ge2e.default_config()})
     config.system.encoder = speaker.default_config("published")
     config.system.encoder.update({"layers": 1, "hidden": 6, "dim": 8})
-    system = ge2e.GE2E(config.system, rngs=nnx.Rngs(0))
+    system = ge2e.GE2E(config.system, rngs=Rngs(0))
     _, params, stats = nnx.split(system, nnx.Param, ...)
     save_pretrained(root / "system", config, nnx.to_pure_dict(params), nnx.to_pure_dict(stats), "")
     save_model(root / "part", config.system.encoder, system.encoder, {"source": "here"}, "")

@@ -15,6 +15,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.features.mel import log_mel
 from v2s_jax.generative.noise import frame_noise, row_keys
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.buckets import padded_mouths
 from v2s_jax.synthesis.speech import real_time_factor
@@ -89,7 +90,7 @@ def expected(clip, reach=6):
 def test_windows_sample_from_one_noise(make_clip):
     long, short = (echo(kind=Hiss)(make_clip(frames)).log_mel for frames in (100, 20))
     np.testing.assert_array_equal(long[:80], short)
-    keys = row_keys(nnx.Rngs(jax.random.key(0)).noise(), jnp.zeros(1, jnp.int32))
+    keys = row_keys(Rngs(jax.random.key(0)).noise(), jnp.zeros(1, jnp.int32))
     whole = np.asarray(frame_noise(keys, (100, 320))(0))
     np.testing.assert_allclose(long, whole.reshape(400, 80), atol=1e-6)
 

@@ -12,6 +12,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.media.audio import read_wav, write_wav
 from v2s_jax.media.clip import load_clip
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis.pretrained import load_pretrained
 from v2s_jax.synthesis.speaker_encoder import DEFAULT_ENCODER, UtteranceEncoder
 from v2s_jax.synthesis.synthesizer import Synthesizer
@@ -22,7 +23,7 @@ from v2s_jax.systems.registry import build
 
 def synthesizer(section):
     """An untrained model that takes dlib's face embeddings, and speaks by few iterations of Griffin-Lim."""
-    system = evaluation_mode(filled(lambda: build(section, nnx.Rngs(0))))
+    system = evaluation_mode(filled(lambda: build(section, Rngs(0))))
     sound = {"vocoder": "griffin_lim", "griffin_lim_iterations": 1}
     return Synthesizer(ConfigDict({"system": section, "synthesis": sound}), system)
 
@@ -83,7 +84,7 @@ def test_the_command_asks_for_the_voice(model, talker_clip, tmp_path, capsys):
 
 def test_a_taught_decoder_leaves_without_its_teacher(tmp_path):
     section = small_config(reflow=2)
-    _, *states = nnx.split(filled(lambda: build(section, nnx.Rngs(0))), nnx.Param, ...)
+    _, *states = nnx.split(filled(lambda: build(section, Rngs(0))), nnx.Param, ...)
     params, stats = map(nnx.to_pure_dict, states)
     save_pretrained(tmp_path / "taught", ConfigDict({"system": section}), params, stats, "# taught\n")
     assert "teacher" in params

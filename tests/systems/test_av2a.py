@@ -18,6 +18,7 @@ from v2s_jax.features.mel import log_mel
 from v2s_jax.models.fold import fold
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import svts
 from v2s_jax.systems.audio_visual import PROCEDURES, grafts
 from v2s_jax.systems.av2a import default_config
@@ -32,7 +33,7 @@ PARTS = ("frontend", "project", "conformer", "head")
 
 
 def small(procedure="dropout_true", **settings):
-    return filled(lambda: build(small_config(procedure, **settings), nnx.Rngs(0)))
+    return filled(lambda: build(small_config(procedure, **settings), Rngs(0)))
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def features():
 
 
 def test_fields_and_inputs_follow_the_procedure():
-    found = {name: nnx.eval_shape(lambda name=name: build(small_config(name), nnx.Rngs(0))) for name in PROCEDURES}
+    found = {name: nnx.eval_shape(lambda name=name: build(small_config(name), Rngs(0))) for name in PROCEDURES}
     assert {name: system.fields - {"audio"} for name, system in found.items()} == {
         "audio": set(),
         "video": {"mouth"},
@@ -77,11 +78,9 @@ def test_fields_and_inputs_follow_the_procedure():
     inputs = {name: set(system.inputs) for name, system in found.items()}
     assert inputs.pop("audio") == {"audio"} and set(map(frozenset, inputs.values())) == {frozenset({"mouth"})}
     for settings, inputs in (({"base": "none"}, {"mouth", "draft"}), ({"draft_source": "spoiled"}, {"mouth", "audio"})):
-        system = nnx.eval_shape(
-            lambda settings=settings: build(small_config(**({"base": "none"} | settings)), nnx.Rngs(0))
-        )
+        system = nnx.eval_shape(lambda settings=settings: build(small_config(**({"base": "none"} | settings)), Rngs(0)))
         assert system.inputs == inputs
-    spoken = nnx.eval_shape(lambda: build(small_config(speaker_embedding=True, ctc_weight=0.1), nnx.Rngs(0)))
+    spoken = nnx.eval_shape(lambda: build(small_config(speaker_embedding=True, ctc_weight=0.1), Rngs(0)))
     assert {"speaker_embedding", "characters"} <= spoken.fields and "speaker_embedding" in spoken.inputs
 
 
@@ -89,7 +88,7 @@ def test_video_alone_is_an_svts():
     """With its weights, and its statistics in every state: what `train.grafts` makes."""
     config = svts.default_config("tiny")
     config.update(TINY)
-    plain = filled(lambda: build(config, nnx.Rngs(0)))
+    plain = filled(lambda: build(config, Rngs(0)))
     own = small(base="none")
     for part in PARTS:
         states = nnx.to_pure_dict(nnx.state(getattr(plain, part)))
@@ -166,7 +165,7 @@ def test_rounds_of_none_are_the_draft_alone():
 def test_without_a_draft_it_says_so():
     system = evaluation_mode(small(base="none"))
     with pytest.raises(ValueError, match="the batch has no draft"):
-        system.loss(given(clips(), "mouth", "audio"), nnx.Rngs(0))
+        system.loss(given(clips(), "mouth", "audio"), Rngs(0))
 
 
 def test_true_sound_can_be_spoiled():
@@ -185,7 +184,7 @@ def test_folded_for_inference_it_is_the_same():
     folded = fold(system)
     assert folded.conformer.blocks[0].conv.depthwise_norm.mean.shape == (3, 8)  # as it was
     batch = given(clips(), "mouth")
-    found = jax.jit(lambda batch: folded.synthesize(batch, nnx.Rngs(0), {"rounds": 1.0}))(batch)
+    found = jax.jit(lambda batch: folded.synthesize(batch, Rngs(0), {"rounds": 1.0}))(batch)
     np.testing.assert_allclose(found, synthesize(batch, rounds(1)), atol=1e-3)
 
 
@@ -228,10 +227,10 @@ def test_a_batch_is_learnt_and_moves_statistics_of_its_own(procedure, settings, 
 def test_the_other_procedures_have_a_loss(procedure, settings):
     """Traced and not compiled: what it computes is the same program's as above."""
     base = {"base": "none"} if settings else {}
-    system = nnx.eval_shape(lambda: build(small_config(procedure, tempo=(0.9, 1.1), **settings, **base), nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(small_config(procedure, tempo=(0.9, 1.1), **settings, **base), Rngs(0)))
     graphdef, state = nnx.split(system)
     loss, metrics = jax.eval_shape(
-        lambda state, batch: nnx.merge(graphdef, state, copy=True).loss(batch, nnx.Rngs(0)),
+        lambda state, batch: nnx.merge(graphdef, state, copy=True).loss(batch, Rngs(0)),
         state,
         given(clips(), *system.fields),
     )
@@ -239,7 +238,7 @@ def test_the_other_procedures_have_a_loss(procedure, settings):
 
 
 def test_a_base_does_not_train():
-    system = nnx.eval_shape(lambda: build(small_config("both"), nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(small_config("both"), Rngs(0)))
     (player,) = make_players(system, system.stages()["train"], training_config())
     paths = set(flatten(nnx.to_pure_dict(nnx.state(system))))
     assert paths - set(player.actions) == {path for path in paths if path.startswith("base/")} != set()
@@ -250,7 +249,7 @@ def test_audio_only_rows_hear_the_truth_if_the_procedure_says_so():
     losses = {}
     for procedure in ("dropout", "dropout_true"):
         system = small(procedure, base="none", dropout=0.0, modality_dropout={"video": 0.0, "audio": 1.0})
-        loss = jax.jit(lambda batch, system=system: nnx.clone(system).loss(batch, nnx.Rngs(0))[0])
+        loss = jax.jit(lambda batch, system=system: nnx.clone(system).loss(batch, Rngs(0))[0])
         other = dataclasses.replace(clips(), draft=clips().draft[::-1] / 2)
         losses[procedure] = float(loss(clips())), float(loss(other))
     assert losses["dropout"][0] != losses["dropout"][1]
@@ -266,7 +265,7 @@ def test_a_batch_in_which_nothing_is_seen_does_no_harm():
     def slopes(params, rest, batch):
         def loss(params):
             system = nnx.merge(graphdef, params, rest, copy=True)
-            return system.loss(batch, nnx.Rngs(0))[0], nnx.state(system, nnx.BatchStat)
+            return system.loss(batch, Rngs(0))[0], nnx.state(system, nnx.BatchStat)
 
         return jax.grad(loss, has_aux=True)(params)
 
@@ -277,10 +276,10 @@ def test_a_batch_in_which_nothing_is_seen_does_no_harm():
 
 def test_what_is_exported_has_no_count_of_steps():
     config = small_config(modality_dropout={"ramp": 5})
-    system = nnx.eval_shape(lambda: build(config, nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(config, Rngs(0)))
     section, left = system.handed_on(config)
     assert left == {"drop"} and section.modality_dropout.ramp == 0 and config.modality_dropout.ramp == 5
-    assert not jax.tree.leaves(nnx.state(nnx.eval_shape(lambda: build(section, nnx.Rngs(0))).drop))
+    assert not jax.tree.leaves(nnx.state(nnx.eval_shape(lambda: build(section, Rngs(0))).drop))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +295,7 @@ def test_what_is_exported_has_no_count_of_steps():
 )
 def test_choices_that_cannot_be_had_are_refused(procedure, settings, why):
     with pytest.raises((ValueError, V2SError), match=why):
-        build(small_config(procedure, **settings), nnx.Rngs(0))
+        build(small_config(procedure, **settings), Rngs(0))
 
 
 def test_an_unknown_procedure_is_named_and_grafts_are_entries():

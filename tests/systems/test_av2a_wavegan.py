@@ -8,6 +8,7 @@ from tests.small_av2a import clips, small_config, small_wave_config
 from tests.small_vocoder import filled
 from v2s_jax.data.batch import Batch
 from v2s_jax.models.modality_norm import BOTH, VIDEO
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.base import frame_mask
 from v2s_jax.systems.registry import build
 from v2s_jax.training.paths import flatten
@@ -16,7 +17,7 @@ from v2s_jax.training.state import split_system
 
 
 def small(procedure="dropout_true", **settings):
-    return filled(lambda: build(small_wave_config(procedure, **settings), nnx.Rngs(0)))
+    return filled(lambda: build(small_wave_config(procedure, **settings), Rngs(0)))
 
 
 def evaluated(system):
@@ -30,7 +31,7 @@ def system():
 
 @pytest.fixture(scope="module")
 def spoken(system):
-    synthesize = jax.jit(lambda batch, knobs: system.synthesize(batch, nnx.Rngs(0), knobs))
+    synthesize = jax.jit(lambda batch, knobs: system.synthesize(batch, Rngs(0), knobs))
     batch = jax.tree.map(jnp.asarray, Batch(clips().length, clips().mouth))
     return {rounds: synthesize(batch, {"rounds": jnp.float32(rounds)}) for rounds in (0, 1, 2)}
 
@@ -62,7 +63,7 @@ def losses():
     def every(state, batch, key):
         found = {}
         for player in ("main", "generator", "critic"):
-            found[player] = nnx.merge(graphdef, state).loss(batch, nnx.Rngs(key), player)
+            found[player] = nnx.merge(graphdef, state).loss(batch, Rngs(key), player)
         return found
 
     return every(state, jax.tree.map(jnp.asarray, clips()), jax.random.key(3))
@@ -91,7 +92,7 @@ def test_critics_are_held_to_a_slope(losses):
 
 @pytest.mark.parametrize("procedure", ["both", "video"])
 def test_rules_cover_all_and_leave_base_and_listener(procedure):
-    system = nnx.eval_shape(lambda: build(small_wave_config(procedure), nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(small_wave_config(procedure), Rngs(0)))
     paths = [path for tree in split_system(system)[1:] for path in flatten(tree)]
     stages = system.stages()
     actions = assign(stages["gan"], paths)
@@ -104,17 +105,17 @@ def test_rules_cover_all_and_leave_base_and_listener(procedure):
 
 def test_what_is_handed_on_is_without_critics_and_listener_and_does_not_train(system):
     section, left = system.handed_on(small_wave_config())
-    bare = nnx.eval_shape(lambda: build(section, nnx.Rngs(0)))
+    bare = nnx.eval_shape(lambda: build(section, Rngs(0)))
     own, whole = (flatten(split_system(module)[1]) for module in (bare, system))
     assert set(own) == {path for path in whole if path.split("/")[0] not in left}
     with pytest.raises(ValueError, match="exported without its critics"):
-        bare.loss(clips(), nnx.Rngs(0))
+        bare.loss(clips(), Rngs(0))
 
 
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="system.tempo"):
-        build(small_wave_config(tempo=(0.9, 1.1)), nnx.Rngs(0))
+        build(small_wave_config(tempo=(0.9, 1.1)), Rngs(0))
     config = small_wave_config("both")
     config.v2a = small_config("both").v2a
     with pytest.raises(ValueError, match="system.v2a is of svts"):
-        nnx.eval_shape(lambda: build(config, nnx.Rngs(0)))
+        nnx.eval_shape(lambda: build(config, Rngs(0)))

@@ -16,6 +16,7 @@ from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.features.mel_to_filterbank import stacked_filterbank_of_mel
 from v2s_jax.generative.times import stratified_times
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.base import System, stack, unstack
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
@@ -56,7 +57,7 @@ def test_prompts_learn_to_tell_speakers_apart():
 def small(sampler=(), **settings):
     config = small_config(**settings)
     config.sampler.update(dict(sampler))
-    return filled(lambda: build(config, nnx.Rngs(0)))
+    return filled(lambda: build(config, Rngs(0)))
 
 
 @functools.cache
@@ -122,7 +123,7 @@ def test_without_the_speaker_the_prompts_do_not_matter():
         _, _, system = program(speaker="none")
         system.prompts.video[...] = jnp.full(16, prompt)
         graphdef, weights = nnx.split(system)
-        return jax.jit(lambda w, b: nnx.merge(graphdef, w).synthesize(b, nnx.Rngs(0)))(weights, silent())
+        return jax.jit(lambda w, b: nnx.merge(graphdef, w).synthesize(b, Rngs(0)))(weights, silent())
 
     np.testing.assert_array_equal(spoken(0.3), spoken(-2.0))
 
@@ -143,10 +144,10 @@ def test_the_decoder_is_trained_on_the_error_of_clean_mel(settings):
         getattr(system.decoder.out, name)[...] *= 0
     graphdef, weights = nnx.split(evaluation_mode(system))
     batch = dataclasses.replace(clips(), length=np.array([6, 4, 0, 1], np.int32))
-    loss = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, nnx.Rngs(0), "decoder")[0])(weights, batch)
+    loss = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, Rngs(0), "decoder")[0])(weights, batch)
     mel = np.abs(np.asarray(scale_mel(log_mel_jax(jnp.asarray(batch.audio)))))
     if settings:  # SNR / (1 + SNR) is alpha_bar
-        times = stratified_times(nnx.Rngs(0).times(), 4)
+        times = stratified_times(Rngs(0).times(), 4)
         mel = mel**2 * np.asarray(system.path.alpha_bar(times)).reshape(4, 1, 1)
     rows = np.concatenate([mel[0, :24], mel[1, :16], mel[3, :4]])
     np.testing.assert_allclose(loss, rows.mean(), rtol=1e-4)
@@ -155,7 +156,7 @@ def test_the_decoder_is_trained_on_the_error_of_clean_mel(settings):
 def test_a_condition_that_is_left_out_in_training_does_not_matter():
     def losses(system):
         graphdef, weights = nnx.split(system)
-        loss = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, nnx.Rngs(0), "decoder")[0])
+        loss = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, Rngs(0), "decoder")[0])
         seen = clips().mouth
         return [loss(weights, dataclasses.replace(clips(), mouth=mouth)) for mouth in (seen, seen // 2)]
 
@@ -167,7 +168,7 @@ def test_a_condition_that_is_left_out_in_training_does_not_matter():
 
 
 def test_the_loader_is_told_how_many_rows_are_of_one_speaker():
-    assert nnx.eval_shape(lambda: build(small_config(utterances=2), nnx.Rngs(0))).utterances == 2
+    assert nnx.eval_shape(lambda: build(small_config(utterances=2), Rngs(0))).utterances == 2
 
 
 def test_stacking_keeps_the_frames_of_a_video_frame_together():
@@ -179,7 +180,7 @@ def test_stacking_keeps_the_frames_of_a_video_frame_together():
 
 def test_a_call_may_change_only_what_has_an_effect():
     def knobs(**settings):
-        return set(nnx.eval_shape(lambda: build(small_config(**settings), nnx.Rngs(0))).knobs)
+        return set(nnx.eval_shape(lambda: build(small_config(**settings), Rngs(0))).knobs)
 
     assert knobs() == {"evaluations"}
     assert knobs(drop=0.1) == {"evaluations", "classifier_free"}
@@ -195,7 +196,7 @@ def test_settings_that_do_not_fit_are_refused():
         ({"steps": -1}, "system.steps is -1: expected 0, for continuous time, or more"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            build(small_config(**changes), nnx.Rngs(0))
+            build(small_config(**changes), Rngs(0))
     for changes, sentence in (
         ({"grid": "fine"}, "system.sampler.grid is 'fine': expected one of karras"),
         ({"guidance_by": "hand"}, "system.sampler.guidance_by is 'hand': expected one of estimate, none, score"),
@@ -212,4 +213,4 @@ def test_settings_that_do_not_fit_are_refused():
     config = small_config()
     config.decoder.condition = 5
     with pytest.raises(ValueError, match="system.decoder.condition is 5: expected 272"):
-        build(config, nnx.Rngs(0))
+        build(config, Rngs(0))

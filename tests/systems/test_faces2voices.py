@@ -13,6 +13,7 @@ from tests.small_vocoder import filled
 from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.errors import V2SError
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
@@ -29,7 +30,7 @@ BRANCHES = {
 
 
 def small(**settings):
-    return filled(lambda: build(small_config(**settings), nnx.Rngs(0)))
+    return filled(lambda: build(small_config(**settings), Rngs(0)))
 
 
 @functools.cache
@@ -60,7 +61,7 @@ def branch(path):
 
 @pytest.mark.parametrize("stage", [*BRANCHES, "joint"])
 def test_a_stage_is_of_its_own_parts(stage):
-    system = nnx.eval_shape(lambda: build(small_config(ctc_weight=0.1), nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(small_config(ctc_weight=0.1), Rngs(0)))
     (player,) = make_players(system, system.stages()[stage], default_config())
     assert player.name == stage
     expected = set.union(*BRANCHES.values()) if stage == "joint" else BRANCHES[stage]
@@ -142,7 +143,7 @@ def test_the_truth_is_told_in_training_alone():
         system = small(teach={"units": 0.0, "speaker": 0.0, "prosody": rate}, drop={name: 0.0 for name in drops})
         system = system if training else evaluation_mode(system)
         graphdef, weights = nnx.split(system)
-        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b, nnx.Rngs(0)).condition)
+        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b, Rngs(0)).condition)
         return np.asarray(found(weights, clips()))
 
     drops = ("content", "speaker", "prosody")
@@ -155,7 +156,7 @@ def test_conditions_are_dropped_each_on_its_own():
         drop = {"content": 0.0, "speaker": 0.0, "prosody": 0.0} | rates
         system = small(drop=drop, teach={"units": 0.0, "speaker": 0.0, "prosody": 0.0})
         graphdef, weights = nnx.split(nnx.view(system, use_running_average=True))
-        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b, nnx.Rngs(0)).condition)
+        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b, Rngs(0)).condition)
         return np.asarray(found(weights, clips()))
 
     assert not condition(content=0.999, speaker=0.999, prosody=0.999).any()
@@ -175,7 +176,7 @@ def test_fewer_steps_are_taught_by_a_teacher_that_stays():
 def test_choices_of_the_flow():
     def loss(**choice):
         graphdef, weights = nnx.split(evaluation_mode(small(**choice)))
-        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, nnx.Rngs(0), "decoder")[0])(weights, clips())
+        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, Rngs(0), "decoder")[0])(weights, clips())
         return float(found)
 
     plain = loss()
@@ -189,11 +190,11 @@ def test_settings_that_do_not_fit_are_refused():
         ({"prediction": "x_0"}, "system.prediction is 'x_0': expected one of x_1, velocity"),
     ):
         with pytest.raises(ValueError, match=sentence.replace("expected face", "expected one of face")):
-            build(small_config(**changes), nnx.Rngs(0))
+            build(small_config(**changes), Rngs(0))
     config = small_config()
     config.decoder.condition = 5
     with pytest.raises(ValueError, match="system.decoder.condition is 5: expected 272"):
-        build(config, nnx.Rngs(0))
+        build(config, Rngs(0))
 
 
 def test_embeddings_of_another_face_encoder_are_refused():

@@ -8,6 +8,7 @@ from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.data.batch import Batch
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.base import System
 from v2s_jax.systems.ge2e import (
     GE2E,
@@ -35,7 +36,7 @@ def small_config(**changes):
 
 @pytest.fixture(scope="module")
 def system():
-    return filled(lambda: GE2E(small_config(), rngs=nnx.Rngs(0)))
+    return filled(lambda: GE2E(small_config(), rngs=Rngs(0)))
 
 
 def batch(lengths=(40, 40, 40, 40), frames=40):
@@ -122,12 +123,12 @@ def test_a_disguise_is_one_vocal_tract_a_speaker_and_new_every_time():
     wave = jnp.asarray(np.random.default_rng(0).normal(size=(1, 1, 3200)), jnp.float32)
     waves = jnp.broadcast_to(wave, (2, 2, 3200))
     disguise = Disguise(0.2, 0.0, (-200.0, -200.0))
-    mel = disguise(waves, nnx.Rngs(0))
+    mel = disguise(waves, Rngs(0))
     assert mel.shape == (2, 2, 21, 40)
     np.testing.assert_allclose(mel[:, 0], mel[:, 1], rtol=1e-4)
     assert abs(mel[0] / mel[1] - 1).max() > 0.01
-    assert abs(mel[0] / disguise(waves, nnx.Rngs(1))[0] - 1).max() > 0.01
-    plain = evaluation_mode(disguise)(waves, nnx.Rngs(0))
+    assert abs(mel[0] / disguise(waves, Rngs(1))[0] - 1).max() > 0.01
+    plain = evaluation_mode(disguise)(waves, Rngs(0))
     np.testing.assert_array_equal(plain[0], plain[1])
 
 
@@ -135,10 +136,10 @@ def test_a_disguise_changes_loudness_and_adds_noise_within_bounds():
     time = jnp.arange(16000) / 16000
     waves = jnp.broadcast_to(jnp.sin(2 * jnp.pi * 1000 * time), (2, 3, 16000))
     plain = evaluation_mode(Disguise(0.0, 0.0, (0.0, 0.0)))(waves, None)[0, 0, 50]
-    louder = Disguise(0.0, 6.0, (-200.0, -200.0))(waves, nnx.Rngs(0))[:, :, 50].max(-1) / plain.max()
+    louder = Disguise(0.0, 6.0, (-200.0, -200.0))(waves, Rngs(0))[:, :, 50].max(-1) / plain.max()
     decibels = 10 * np.log10(louder.ravel())
     assert (abs(decibels) <= 6.01).all() and decibels.std() > 1
-    noisy = Disguise(0.0, 0.0, (-20.0, -20.0))(waves, nnx.Rngs(0))[0, 0, 50]
+    noisy = Disguise(0.0, 0.0, (-20.0, -20.0))(waves, Rngs(0))[0, 0, 50]
     assert noisy[-1] > 1e3 * plain[-1] and noisy.max() == pytest.approx(float(plain.max()), rel=0.2)
 
 
@@ -161,7 +162,7 @@ def test_all_parameters_learn(system):
     graphdef, params, rest = nnx.split(system, nnx.Param, ...)
 
     def loss(params):
-        return nnx.merge(graphdef, params, rest).loss(batch(), nnx.Rngs(0))[0]
+        return nnx.merge(graphdef, params, rest).loss(batch(), Rngs(0))[0]
 
     gradients = nnx.to_flat_state(jax.jit(jax.grad(loss))(params))
     still = {"/".join(map(str, path)) for path, value in gradients if not np.any(value[...])}
@@ -170,4 +171,4 @@ def test_all_parameters_learn(system):
 
 def test_one_utterance_a_speaker_is_refused():
     with pytest.raises(ValueError, match="utterances is 1"):
-        GE2E(small_config(utterances=1), rngs=nnx.Rngs(0))
+        GE2E(small_config(utterances=1), rngs=Rngs(0))

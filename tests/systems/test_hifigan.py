@@ -7,6 +7,7 @@ from flax import nnx
 
 from tests.small_vocoder import small_config, small_system, tones
 from v2s_jax.data.batch import Batch
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import hifigan
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import build
@@ -29,7 +30,7 @@ def start(stage):
 
 def loss_of(system, player, batch, train=False):
     graphdef, state = nnx.split(system if train else nnx.view(system, deterministic=True, use_running_average=True))
-    return jax.jit(lambda s, b: nnx.merge(graphdef, s).loss(b, nnx.Rngs(0), player=player))(state, batch)
+    return jax.jit(lambda s, b: nnx.merge(graphdef, s).loss(b, Rngs(0), player=player))(state, batch)
 
 
 def test_it_is_a_system():
@@ -43,7 +44,7 @@ def test_a_generator_of_another_mel_is_refused(name, value):
     config = small_config()
     config.generator[name] = value
     with pytest.raises(ValueError, match="160"):
-        build(config, nnx.Rngs(0))
+        build(config, Rngs(0))
 
 
 def test_losses_by_hand():

@@ -10,6 +10,7 @@ from tests.small_vocoder import small_spectral_config, tones
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.mel import log_mel_jax
 from v2s_jax.features.mel_inversion import stft
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
@@ -19,12 +20,12 @@ from v2s_jax.training.step import make_train_step
 
 @functools.cache
 def small_system():
-    return jax.jit(lambda: build(small_spectral_config(), nnx.Rngs(0)))()
+    return jax.jit(lambda: build(small_spectral_config(), Rngs(0)))()
 
 
 def loss_of(batch):
     graphdef, state = nnx.split(nnx.view(small_system(), raise_if_not_found=False, deterministic=True))
-    return jax.jit(lambda s, b: nnx.merge(graphdef, s).loss(b, nnx.Rngs(0)))(state, batch)
+    return jax.jit(lambda s, b: nnx.merge(graphdef, s).loss(b, Rngs(0)))(state, batch)
 
 
 def test_it_is_a_system():

@@ -11,6 +11,7 @@ from tests.small_vocoder import filled
 from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems import svts
 from v2s_jax.systems.registry import build
 
@@ -22,7 +23,7 @@ def small_config(**changes):
 
 
 def evaluated(**changes):
-    system = filled(lambda: build(small_config(**changes), nnx.Rngs(0)))
+    system = filled(lambda: build(small_config(**changes), Rngs(0)))
     return nnx.view(system, deterministic=True, use_running_average=True)
 
 
@@ -37,7 +38,7 @@ def batch(frames: int = 4, lengths: tuple[int, ...] = (4, 2), **fields) -> Batch
 
 @pytest.mark.parametrize("size, millions", [("S", 27.3), ("M", 43.1), ("L", 87.6)])
 def test_sizes_have_the_published_numbers_of_parameters(size, millions):
-    system = nnx.eval_shape(lambda: build(svts.default_config(size), nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(svts.default_config(size), Rngs(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(system, nnx.Param)))
     assert count / 1e6 == pytest.approx(millions, rel=0.02)
 
@@ -71,7 +72,7 @@ def test_only_the_crop_is_seen():
     nearer = dataclasses.replace(both, mouth=both.mouth.at[:, :, 16].set(0))
     assert np.abs(run(system, both, method="synthesize") - run(system, nearer, method="synthesize")).max() > 1e-4
     with pytest.raises(ValueError, match="system.crop is 90"):
-        build(small_config(crop=90), nnx.Rngs(0))
+        build(small_config(crop=90), Rngs(0))
 
 
 def test_loss_ignores_padding_and_an_empty_row():
@@ -93,7 +94,7 @@ def test_speaker_embedding_changes_the_speech_and_is_asked_for():
 
 @pytest.mark.slow
 def test_one_batch_is_learnt():
-    system = filled(lambda: build(small_config(dropout=0.0, resnet=(4, 4, 8, 8), width=32), nnx.Rngs(0)))
+    system = filled(lambda: build(small_config(dropout=0.0, resnet=(4, 4, 8, 8), width=32), Rngs(0)))
     graphdef, params, stats = nnx.split(system, nnx.Param, ...)
     data = batch()
 
@@ -101,7 +102,7 @@ def test_one_batch_is_learnt():
     def step(params, momentum, stats):
         def loss_fn(params):
             model = nnx.merge(graphdef, params, stats, copy=True)
-            return model.loss(data, nnx.Rngs(dropout=0))[0]
+            return model.loss(data, Rngs(dropout=0))[0]
 
         loss, gradients = jax.value_and_grad(loss_fn)(params)
         momentum = jax.tree.map(lambda m, g: 0.9 * m + g, momentum, gradients)
@@ -118,4 +119,4 @@ def test_an_unknown_system_is_named():
     config = small_config()
     config.name = "lip2wav"
     with pytest.raises(V2SError, match="'lip2wav': expected one of svts"):
-        build(config, nnx.Rngs(0))
+        build(config, Rngs(0))

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from flax import nnx
 
 from tests.small_onnx import expected, save_onnx
 from v2s_jax import cli
@@ -12,13 +11,14 @@ from v2s_jax.features.pitch import energy, pitch
 from v2s_jax.media.face_encoder import FaceEncoder
 from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis.speaker_encoder import UtteranceEncoder
 
 
 def save_encoder(folder, dim=256):
     config = speaker.default_config("small")
     config.update({"layers": 1, "hidden": 6, "dim": dim})
-    save_model(folder, config, speaker.SpeakerEncoder(config, rngs=nnx.Rngs(0)), {}, "")
+    save_model(folder, config, speaker.SpeakerEncoder(config, rngs=Rngs(0)), {}, "")
     return folder
 
 

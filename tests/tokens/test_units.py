@@ -13,6 +13,7 @@ from v2s_jax.features import kmeans
 from v2s_jax.features.units import Codebook, load_codebook, mfcc_features, save_codebook
 from v2s_jax.models import hubert
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.tokens import units
 from v2s_jax.tokens.hubert_features import HubertFeatures
 
@@ -30,7 +31,7 @@ def save_hubert(folder, **settings):
     config.convs = (
         tuple((4, taps, stride) for _, taps, stride in config.convs) if "convs" not in settings else config.convs
     )
-    module = filled(lambda: hubert.HuBERT(config, rngs=nnx.Rngs(0)))
+    module = filled(lambda: hubert.HuBERT(config, rngs=Rngs(0)))
     save_model(folder, config, module, {}, "")
     return nnx.view(module, raise_if_not_found=False, deterministic=True)
 

@@ -7,11 +7,11 @@ import json
 
 import jax
 import numpy as np
-from flax import nnx
 
 jax.config.update("jax_num_cpu_devices", 8)
 
 from tests.training import toy  # noqa: E402
+from v2s_jax.models.rngs import Rngs  # noqa: E402
 from v2s_jax.training import mesh  # noqa: E402
 from v2s_jax.training.paths import flatten  # noqa: E402
 from v2s_jax.training.state import create_state, make_players  # noqa: E402
@@ -34,7 +34,7 @@ MESHES = {
 def train(name: str) -> dict:
     config = toy.toy_config(**{"mesh.min_shard_size": 64})
     config.mesh.update(MESHES[name] or {})
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     players = make_players(system, system.stages()["all"], config)
     state = create_state(system, players, 0.9, jax.random.key(1))
     if MESHES[name] is None:

@@ -2,11 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from tests.training import toy
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.training.accumulate import split_rows
 from v2s_jax.training.state import create_state, make_players
 from v2s_jax.training.step import make_train_step
@@ -14,7 +14,7 @@ from v2s_jax.training.step import make_train_step
 
 def steps(stage: str, parts: int, count: int = 3):
     """State and losses after some steps of the toy without dropout."""
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     system.dropout.rate = 0.0
     players = make_players(system, system.stages()[stage], toy.toy_config())
     state = create_state(system, players, 0.9, jax.random.key(0))
@@ -33,9 +33,9 @@ def test_a_batch_in_parts_trains_as_one_where_no_batch_norm_moves():
 
 
 def test_running_averages_move_once_for_each_part():
-    start = toy.Toy(nnx.Rngs(0)).norm.mean[...]
+    start = toy.Toy(Rngs(0)).norm.mean[...]
     state, _ = steps("all", 2, count=1)
-    batch, system = toy.ToyLoader().batch(0), toy.Toy(nnx.Rngs(0))
+    batch, system = toy.ToyLoader().batch(0), toy.Toy(Rngs(0))
     pooled = batch.mouth.reshape(toy.ROWS, toy.FRAMES, 8, 11, 8, 11).mean((3, 5), dtype=np.float32) / 255
     hidden = np.asarray(system.trunk(jnp.asarray(pooled.reshape(toy.ROWS, toy.FRAMES, 64))))
     expected = np.asarray(start)

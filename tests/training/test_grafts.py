@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from tests.small_av2a import small_config as av2a_config
 from tests.small_encoder import small_config as small_encoder_config
@@ -12,6 +11,7 @@ from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models.avhubert import AVHuBERT
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.audio_visual import grafts
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
@@ -44,7 +44,7 @@ def test_a_branch_and_nothing_else_changes(tmp_path):
 @pytest.mark.parametrize(("there", "here"), [("frontend", "encoder/frontend"), ("", "encoder")])
 def test_a_part_gives_branches_too(there, here, tmp_path):
     config = small_encoder_config(resnet=(4, 4, 8, 8), activation="relu").encoder
-    module = filled(lambda: AVHuBERT(config, rngs=nnx.Rngs(0)))
+    module = filled(lambda: AVHuBERT(config, rngs=Rngs(0)))
     save_model(tmp_path / "part", config, module, {}, "")
     before, after = grown(tmp_path / "part", there, here)
     _, *given = split_system(module)
@@ -78,7 +78,7 @@ def test_what_cannot_be_grafted_is_refused(tmp_path):
 
 def fresh(section):
     """The state of a system before training, and its shardings."""
-    system = filled(lambda: build(section, nnx.Rngs(0)))
+    system = filled(lambda: build(section, Rngs(0)))
     players = make_players(system, system.stages()["train"], default_config())
     state = create_state(system, players, 0.9, jax.random.key(0))
     return state, jax.tree.map(lambda leaf: leaf.sharding, state)

@@ -1,7 +1,6 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx
 
 from tests import small_diffv2s
 from tests.small_encoder import small_config
@@ -9,6 +8,7 @@ from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
 from v2s_jax.models import avhubert, speaker
 from v2s_jax.models.folder import save_model
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.initial import start_from
@@ -21,7 +21,7 @@ def start(source, section=None, **encoder):
     config = default_config()
     config.system = small_config(**encoder) if section is None else section
     config.train.init_from = str(source)
-    system = filled(lambda: build(config.system, nnx.Rngs(0)))
+    system = filled(lambda: build(config.system, Rngs(0)))
     players = make_players(system, next(iter(system.stages().values())), config)
     state = create_state(system, players, 0.9, jax.random.key(0))
     state = jax.tree.map(lambda leaf: leaf + 0.5 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, state)
@@ -31,7 +31,7 @@ def start(source, section=None, **encoder):
 def save_encoder(folder, clusters=5, **encoder):
     """The parameters and statistics of an encoder that is kept as a part."""
     config = small_config(clusters, **encoder).encoder
-    module = filled(lambda: avhubert.AVHuBERT(config, rngs=nnx.Rngs(0)))
+    module = filled(lambda: avhubert.AVHuBERT(config, rngs=Rngs(0)))
     save_model(folder, config, module, {}, "")
     _, params, stats = split_system(module)
     return flatten({"encoder": params}), flatten({"encoder": stats})
@@ -87,6 +87,6 @@ def test_an_encoder_of_another_size_is_refused_with_what_to_add(tmp_path):
 def test_a_part_that_the_system_does_not_have_is_refused(tmp_path):
     config = speaker.default_config("small")
     config.update({"layers": 1, "hidden": 4, "dim": 4})
-    save_model(tmp_path / "speaker", config, speaker.SpeakerEncoder(config, rngs=nnx.Rngs(0)), {}, "")
+    save_model(tmp_path / "speaker", config, speaker.SpeakerEncoder(config, rngs=Rngs(0)), {}, "")
     with pytest.raises(V2SError, match="holds a part of kind speaker; avhubert_pretrain has none of them"):
         start(tmp_path / "speaker")

@@ -13,6 +13,7 @@ from jax.sharding import AxisType, PartitionSpec
 from tests import small_faces2voices
 from tests.training import toy
 from v2s_jax.errors import V2SError
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 from v2s_jax.training import mesh, plan
 from v2s_jax.training.overview import overview
@@ -85,7 +86,7 @@ def test_families_are_split_by_columns_then_rows():
 
 
 def test_every_family_names_parameters_of_a_system():
-    system = nnx.eval_shape(lambda: build(small_faces2voices.small_config(), nnx.Rngs(0)))
+    system = nnx.eval_shape(lambda: build(small_faces2voices.small_config(), Rngs(0)))
     paths = flatten(split_system(system)[1])
     for pattern, _ in TENSOR_RULES:
         assert any(re.fullmatch(pattern, path) for path in paths), pattern

@@ -10,6 +10,7 @@ from flax import nnx
 
 from tests.training import toy
 from v2s_jax.errors import V2SError
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.training import mesh
 from v2s_jax.training.rules import choose_rules
 from v2s_jax.training.state import create_state, make_players, split_system
@@ -48,7 +49,7 @@ def run(state, step, n=3):
 
 
 def test_frozen_is_identical_to_the_bit_statistics_included():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     before, players, step = prepare(system, system.stages()["head"])
     after, metrics = run(before, step)
     for name in ("trunk", "norm"):
@@ -59,7 +60,7 @@ def test_frozen_is_identical_to_the_bit_statistics_included():
 
 
 def test_nothing_is_allocated_or_differentiated_for_frozen_parameters():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     state, _, step = prepare(system, system.stages()["head"])
     shapes = {x.shape for x in jax.tree.leaves((state["opt_state"], state["ema"]))}
     assert shapes == {(), (16, 320), (320,)}
@@ -75,7 +76,7 @@ def products(step, state) -> int:
 
 
 def test_a_frozen_batch_norm_normalises_by_its_running_averages():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     system.norm.mean[...] = jnp.full(16, 1e3)  # with these averages nothing passes the relu, so the head sees zeros
     state, _, step = prepare(system, system.stages()["head"], **{"optimizer.weight_decay": 0.0})
     after, _ = run(state, step, 1)
@@ -83,7 +84,7 @@ def test_a_frozen_batch_norm_normalises_by_its_running_averages():
 
 
 def test_everything_trains_in_the_other_stage():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     before, _, step = prepare(system, system.stages()["all"])
     after, metrics = run(before, step)
     before, after = toy.flat(before), toy.flat(after)
@@ -93,7 +94,7 @@ def test_everything_trains_in_the_other_stage():
 
 
 def test_an_infinite_loss_changes_nothing_but_the_step():
-    system = toy.Toy(nnx.Rngs(0), poison=1)
+    system = toy.Toy(Rngs(0), poison=1)
     before, _, step = prepare(system, system.stages()["all"])
     after, metrics = run(before, step, 1)
     assert not metrics["finite"]
@@ -102,7 +103,7 @@ def test_an_infinite_loss_changes_nothing_but_the_step():
 
 
 def test_the_state_is_donated_and_the_step_compiled_once():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     state, players, step = prepare(system, system.stages()["all"])
     config = toy.toy_config().mesh
     devices = mesh.make_mesh(config)
@@ -118,7 +119,7 @@ def test_the_state_is_donated_and_the_step_compiled_once():
 
 
 def test_dropout_follows_the_step_and_the_seed_alone():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     state, _, step = prepare(system, system.stages()["all"])
     first, again = (jax.jit(step)(state, batches()[0])[1]["loss"] for _ in range(2))
     later = jax.jit(step)(state | {"step": state["step"] + 1}, batches()[0])[1]["loss"]
@@ -126,7 +127,7 @@ def test_dropout_follows_the_step_and_the_seed_alone():
 
 
 def test_bfloat16_compute_keeps_state_and_losses_in_float32():
-    system = toy.Toy(nnx.Rngs(0), jnp.bfloat16)
+    system = toy.Toy(Rngs(0), jnp.bfloat16)
     state, _, step = prepare(system, system.stages()["all"])
     after, metrics = run(state, step, 1)
     assert {x.dtype for x in jax.tree.leaves((after["params"], after["stats"], after["ema"]))} == {jnp.dtype("float32")}
@@ -136,7 +137,7 @@ def test_bfloat16_compute_keeps_state_and_losses_in_float32():
 def test_players_take_turns_in_one_step():
     settings = {"optimizer.name": "adam", "optimizer.schedule": "constant", "optimizer.learning_rate": 0.5}
     rules = [("critic", "train:critic"), ("actor", "train:actor")]
-    state, players, step = prepare(Game(nnx.Rngs(0)), rules, **settings)
+    state, players, step = prepare(Game(Rngs(0)), rules, **settings)
     assert [player.name for player in players] == ["critic", "actor"]
     state, metrics = jax.jit(step)(state, batches()[0])
     # The critic climbs first (1 + 0.5); the actor then descends against the new critic (2 - 0.5).
@@ -150,14 +151,14 @@ def test_one_player_may_have_its_own_rate():
     config = toy.toy_config(**{"optimizer.name": "adam", "optimizer.schedule": "constant"})
     config.optimizer.players = {"critic": {"learning_rate": 0.25}}
     critic, actor = [("critic", "train:critic")], [("actor", "train:actor")]
-    players = make_players(Game(nnx.Rngs(0)), critic + actor, config)
+    players = make_players(Game(Rngs(0)), critic + actor, config)
     assert {player.name: float(player.schedule(0)) for player in players} == pytest.approx(
         {"actor": 1e-3, "critic": 0.25}
     )
 
 
 def test_evaluation_is_deterministic_and_uses_the_running_averages():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     state, players, _ = prepare(system, system.stages()["all"])
     losses, synthesize = map(jax.jit, make_eval_steps(system, players))
     arguments = state["params"], state["stats"]
@@ -167,7 +168,7 @@ def test_evaluation_is_deterministic_and_uses_the_running_averages():
 
 
 def test_rules_must_cover_statistics_too():
-    system = toy.Toy(nnx.Rngs(0))
+    system = toy.Toy(Rngs(0))
     with pytest.raises(V2SError, match=r"norm/mean \(by none\)"):
         make_players(system, [(".*/(kernel|bias|scale)", "train")], toy.toy_config())
     assert choose_rules(system.stages(), "head")[0][1] == "frozen"
@@ -179,4 +180,4 @@ def test_modules_that_keep_random_state_are_refused():
             self.dropout = nnx.Dropout(0.5, rngs=rngs)
 
     with pytest.raises(ValueError, match="dropout"):
-        split_system(Keeper(nnx.Rngs(0)))
+        split_system(Keeper(Rngs(0)))

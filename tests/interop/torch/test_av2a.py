@@ -17,6 +17,7 @@ from v2s_jax.features.mel import log_mel
 from v2s_jax.interop.tables import av2a as table
 from v2s_jax.interop.torch.av2a import AV2A
 from v2s_jax.models.folder import flat_weights
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.pretrained import read_pretrained, save_pretrained
 from v2s_jax.systems.registry import build
 from v2s_jax.training.state import split_system
@@ -27,7 +28,7 @@ STATES = np.array([[0, 1], [2, 2], [1, 0]], np.int32)
 def twins(procedure="dropout_true", **settings):
     config = small_config(procedure, **settings)
     theirs = randomize(AV2A(config.to_dict()))
-    ours = nnx.eval_shape(lambda: build(config, nnx.Rngs(0)))
+    ours = nnx.eval_shape(lambda: build(config, Rngs(0)))
     return copy_into(ours, theirs, table.entries(config.to_dict())), theirs
 
 
@@ -73,7 +74,7 @@ def test_drafts_and_rounds_are_those_of_pytorch(procedure, settings):
     elif procedure == "audio":
         heard = torch.tensor(np.stack([log_mel(wave) for wave in batch.audio]))
     mouth = torch.tensor(batch.mouth) if "mouth" in ours.inputs else None
-    synthesize = jax.jit(lambda batch, knobs: ours.synthesize(batch, nnx.Rngs(0), knobs))
+    synthesize = jax.jit(lambda batch, knobs: ours.synthesize(batch, Rngs(0), knobs))
     for rounds in (0, 1, 3) if ours.knobs else (1,):
         knobs = {"rounds": jnp.float32(rounds)} if ours.knobs else None
         with torch.inference_mode():
@@ -100,7 +101,7 @@ def test_what_is_missing_is_asked_for():
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_folder_keeps_all_states(tmp_path, dtype):
     config = ConfigDict({"system": small_config("both", modality_dropout={"video": 0.3})})
-    system = filled(lambda: build(config.system, nnx.Rngs(0)))
+    system = filled(lambda: build(config.system, Rngs(0)))
     _, *weights = split_system(system)
     save_pretrained(tmp_path / "model", config, *weights, "", dtype)
     _, read = read_pretrained(tmp_path / "model")

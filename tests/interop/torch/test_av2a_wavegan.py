@@ -12,6 +12,7 @@ from v2s_jax.features.mel import log_mel as expected_log_mel
 from v2s_jax.interop.tables import av2a as table
 from v2s_jax.interop.torch.av2a_wavegan import AV2AWaveGAN
 from v2s_jax.interop.torch.clips import log_mel
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 
 
@@ -24,11 +25,11 @@ def test_log_mels_are_ours():
 def test_waveforms_are_those_of_pytorch(procedure, settings):
     config = small_wave_config(procedure, judged=False, **settings)
     theirs = randomize(AV2AWaveGAN(config.to_dict()))
-    ours = copy_into(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))), theirs, table.entries(config.to_dict()))
+    ours = copy_into(nnx.eval_shape(lambda: build(config, Rngs(0))), theirs, table.entries(config.to_dict()))
     batch = clips()
     given = Batch(batch.length, **{name: getattr(batch, name) for name in ours.inputs})
     heard = torch.tensor(batch.draft.astype(np.float32)) if "draft" in ours.inputs else None
-    synthesize = jax.jit(lambda batch, knobs: ours.synthesize(batch, nnx.Rngs(0), knobs))
+    synthesize = jax.jit(lambda batch, knobs: ours.synthesize(batch, Rngs(0), knobs))
     for rounds in (0, 2):
         with torch.inference_mode():
             expected = theirs(torch.tensor(batch.mouth), torch.tensor(batch.length), heard=heard, rounds=rounds)

@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax import nnx
 from ml_collections import ConfigDict
 
 from tests.interop.twins import copy_into, every_layer, randomize
@@ -13,6 +12,7 @@ from v2s_jax.interop.tables import hubert as hubert_table
 from v2s_jax.interop.torch import avhubert as avhubert_twin
 from v2s_jax.interop.torch import hubert as hubert_twin
 from v2s_jax.models import avhubert, hubert
+from v2s_jax.models.rngs import Rngs
 
 RNG = np.random.default_rng(5)
 SMALL = dict(layers=3, width=24, hidden=40, heads=3, conv_pos=8, conv_pos_groups=4)
@@ -33,14 +33,14 @@ HUBERTS = {
 def avhubert_pair(changes):
     config = ConfigDict(avhubert.default_config().to_dict() | SMALL | changes)
     theirs = randomize(avhubert_twin.AVHuBERT(config.to_dict()))
-    ours = avhubert.AVHuBERT(config, rngs=nnx.Rngs(0))
+    ours = avhubert.AVHuBERT(config, rngs=Rngs(0))
     return theirs, copy_into(ours, theirs, avhubert_table.entries(config.to_dict()))
 
 
 def hubert_pair(changes):
     config = ConfigDict(hubert.default_config().to_dict() | SMALL | changes)
     theirs = randomize(hubert_twin.HuBERT(config.to_dict()))
-    ours = hubert.HuBERT(config, rngs=nnx.Rngs(0))
+    ours = hubert.HuBERT(config, rngs=Rngs(0))
     return theirs, copy_into(ours, theirs, hubert_table.entries(config.to_dict()))
 
 

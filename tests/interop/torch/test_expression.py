@@ -10,13 +10,14 @@ from v2s_jax.interop.tables.expression import entries
 from v2s_jax.interop.torch import conditional_norm, expression
 from v2s_jax.models.conditional_norm import ConditionalLayerNorm
 from v2s_jax.models.expression import ExpressionEncoder
+from v2s_jax.models.rngs import Rngs
 
 CHANNELS = (2, 3, 4, 5)
 
 
 def test_expressions_are_those_of_pytorch_and_padding_changes_nothing():
     theirs = randomize(expression.ExpressionEncoder(CHANNELS, 8))
-    abstract = nnx.eval_shape(lambda: ExpressionEncoder(CHANNELS, 8, jnp.float32, nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: ExpressionEncoder(CHANNELS, 8, jnp.float32, Rngs(0)))
     ours = copy_into(abstract, theirs, entries(CHANNELS))
     faces = np.random.default_rng(1).standard_normal((2, 6, 48, 48)).astype(np.float32)
     mask = np.arange(6)[None] < np.array([[6], [3]])
@@ -31,7 +32,7 @@ def test_expressions_are_those_of_pytorch_and_padding_changes_nothing():
 
 def test_a_conditional_norm_is_that_of_pytorch():
     theirs = randomize(conditional_norm.ConditionalLayerNorm(8, 5))
-    ours = copy_into(ConditionalLayerNorm(8, 5, nnx.Rngs(0)), theirs, linear("modulate", "modulate"))
+    ours = copy_into(ConditionalLayerNorm(8, 5, Rngs(0)), theirs, linear("modulate", "modulate"))
     x, speaker = (np.random.default_rng(1).standard_normal(s).astype(np.float32) for s in ((2, 3, 8), (2, 5)))
     with torch.inference_mode():
         expected = theirs(torch.tensor(x), torch.tensor(speaker)).numpy()

@@ -9,6 +9,7 @@ from tests.interop.twins import copy_into, randomize
 from v2s_jax.interop.tables import resnet as table
 from v2s_jax.interop.torch import resnet as twin
 from v2s_jax.models import resnet
+from v2s_jax.models.rngs import Rngs
 
 WIDTHS = (3, 4, 5, 6)
 
@@ -16,9 +17,7 @@ WIDTHS = (3, 4, 5, 6)
 def both(activation):
     theirs = torch.nn.Module()
     theirs.resnet = randomize(twin.ResNetFrontend(WIDTHS, activation))
-    ours = nnx.eval_shape(
-        lambda: nnx.Dict(frontend=resnet.ResNetFrontend(WIDTHS, activation, jnp.float32, nnx.Rngs(0)))
-    )
+    ours = nnx.eval_shape(lambda: nnx.Dict(frontend=resnet.ResNetFrontend(WIDTHS, activation, jnp.float32, Rngs(0))))
     model = copy_into(ours, theirs, table.entries(WIDTHS, activation, "resnet", "frontend"))
     return theirs.resnet, model.frontend
 

@@ -9,6 +9,7 @@ from tests.interop.twins import copy_into, randomize
 from v2s_jax.interop import torch as exported
 from v2s_jax.interop.tables import speaker as table
 from v2s_jax.interop.torch.speaker import SpeakerEncoder as Twin
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.speaker import SpeakerEncoder, default_config
 from v2s_jax.systems import ge2e
 from v2s_jax.systems.pretrained import save_pretrained
@@ -28,7 +29,7 @@ def test_embeddings_are_those_of_pytorch(changes):
     config = default_config("published")
     config.update(changes)
     theirs = randomize(Twin(config.to_dict()))
-    ours = copy_into(SpeakerEncoder(config, rngs=nnx.Rngs(0)), theirs, table.entries(config.to_dict()))
+    ours = copy_into(SpeakerEncoder(config, rngs=Rngs(0)), theirs, table.entries(config.to_dict()))
     mel = np.random.default_rng(1).exponential(0.1, size=(3, 40, config.mels)).astype(np.float32)
     with torch.inference_mode():
         expected = theirs(torch.tensor(mel)).numpy()
@@ -38,7 +39,7 @@ def test_embeddings_are_those_of_pytorch(changes):
 def test_a_system_loads_as_a_whole(tmp_path):
     config = ConfigDict({"system": ge2e.default_config()})
     config.system.encoder.update({"layers": 1, "hidden": 6, "dim": 8})
-    system = ge2e.GE2E(config.system, rngs=nnx.Rngs(0))
+    system = ge2e.GE2E(config.system, rngs=Rngs(0))
     _, params, stats = nnx.split(system, nnx.Param, ...)
     save_pretrained(tmp_path / "ge2e", config, nnx.to_pure_dict(params), nnx.to_pure_dict(stats), "")
     mel = np.random.default_rng(1).exponential(0.1, size=(3, 40, 40)).astype(np.float32)

@@ -12,6 +12,7 @@ from v2s_jax.interop.tables import svts as table
 from v2s_jax.interop.torch import conformer as twins
 from v2s_jax.interop.torch.svts import SVTS
 from v2s_jax.models import conformer
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 
 MASK = np.arange(7)[None] < np.array([[7], [4]])
@@ -22,7 +23,7 @@ def blocks():
     """A conformer block and its twin."""
     theirs = torch.nn.Module()
     theirs.block = randomize(twins.ConformerBlock(8, 2, 12, 5, 0.1))
-    ours = nnx.eval_shape(lambda: nnx.Dict(block=conformer.ConformerBlock(8, 2, 12, 5, 0.1, jnp.float32, nnx.Rngs(0))))
+    ours = nnx.eval_shape(lambda: nnx.Dict(block=conformer.ConformerBlock(8, 2, 12, 5, 0.1, jnp.float32, Rngs(0))))
     return theirs.block, copy_into(ours, theirs, table.conformer_block("block")).block
 
 
@@ -68,7 +69,7 @@ def synthesize(system, mouth, length, speaker):
 def test_the_whole_system_is_that_of_pytorch(changes):
     config = small_config(**changes).system
     theirs = randomize(SVTS(config.to_dict()))
-    ours = copy_into(nnx.eval_shape(lambda: build(config, nnx.Rngs(0))), theirs, table.entries(config.to_dict()))
+    ours = copy_into(nnx.eval_shape(lambda: build(config, Rngs(0))), theirs, table.entries(config.to_dict()))
     mouth, length, speaker = clip(speaker=config.speaker_embedding)
     tensors = [None if value is None else torch.tensor(value) for value in (mouth, length, speaker)]
     with torch.inference_mode():

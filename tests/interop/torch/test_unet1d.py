@@ -13,6 +13,7 @@ from v2s_jax.interop.tables import denoisers as table
 from v2s_jax.interop.torch.denoisers import DENOISERS
 from v2s_jax.interop.torch.unet1d import UNet1d
 from v2s_jax.models.registry import build_denoiser
+from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.unet1d import default_config
 
 NARROW = dict(channels=12, condition=5, widths=(4, 6), heads=2, head_dim=3, expansion=2, groups=2, middle=1)
@@ -25,7 +26,7 @@ def pair(**changes):
     config = default_config("small")
     config.update(NARROW | changes)
     theirs = randomize(DENOISERS["unet1d"](config.to_dict()))
-    ours = nnx.eval_shape(lambda: build_denoiser(config, nnx.Rngs(0)))
+    ours = nnx.eval_shape(lambda: build_denoiser(config, Rngs(0)))
     return theirs, copy_into(ours, theirs, table.entries(config.to_dict()))
 
 
