@@ -87,7 +87,9 @@ def test_variants_become_a_table_that_is_not_made_twice(run, svts, tmp_path, cap
     assert "variant 2/3, sharp: spoken and scored in" in printed.err
     table = (tmp_path / "out" / "table.md").read_text()
     assert table in printed.out
-    head, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    scores, differences = table.split("\n\n")
+    assert "less plain, clip by clip" in differences and "| sharp" in differences and "| plain" not in differences
+    head, _, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in scores.splitlines()]
     assert head == ["", "STOI ↑", "Network (s/s) ↓"]
     assert [line[0] for line in lines] == ["plain", "sharp", "worse", "real recording"]
     assert lines[-1][1:] == ["-", "-"]

@@ -18,6 +18,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.comparison import COST, Row, table, write_curves, write_results
+from v2s_jax.evaluation.gain import gains
 from v2s_jax.evaluation.options import add_scoring_options, add_split_options, check_scoring
 from v2s_jax.evaluation.scoring import evaluate
 from v2s_jax.evaluation.split import FIELDS, speak_split
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _finish(rows: list[Row], failures: dict[str, str], args: argparse.Namespace) -> int:
     """Prints and writes the results; returns the exit status."""
     about = {"file": str(args.file), "data": str(args.data), "split": args.split, "limit": str(args.limit or "")}
-    text = table(rows)
+    text = "\n\n".join(filter(None, (table(rows), gains(rows))))
     print(text)
     with replacing(args.out / TABLE) as file:
         file.write(f"{text}\n".encode())

@@ -23,7 +23,7 @@ from v2s_jax.synthesis.neural_vocoder import NeuralVocoder
 from v2s_jax.synthesis.pretrained import is_workdir, locate
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
-MODELS = ("talker-svts", "grid-s1-diffv2s", "grid-s1-faces2voices")
+MODELS = ("talker-svts", "grid-s1-diffv2s", "grid-s1-faces2voices", "grid-s1-av2a")
 EVALUATIONS = (2, 10)  # tried beside a model's own
 _RECORDS = 32  # of a data set at most
 
