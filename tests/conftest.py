@@ -15,6 +15,10 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 ).strip()
 
+if os.environ.get("PYTEST_XDIST_WORKER_COUNT") == str(os.cpu_count()) and hasattr(os, "sched_setaffinity"):
+    # As many workers as cores: threads of one would only take turns with the other's.
+    os.sched_setaffinity(0, {int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))})
+
 import jax
 import pytest
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.training import toy
 from v2s_jax.errors import V2SError
-from v2s_jax.training import loop, plan
+from v2s_jax.training import loop, plan, run
 from v2s_jax.training.checkpoint import Checkpoints, read_weights
 from v2s_jax.training.stages import stages_of
 
@@ -205,7 +205,7 @@ def test_a_profile_is_written(tmp_path):
 
 def test_too_little_memory_is_said_in_a_sentence(tmp_path, monkeypatch):
     huge = jax.jit(lambda: jnp.zeros(2**44, jnp.uint8))
-    monkeypatch.setattr(loop, "compile_train_step", lambda *_: lambda *_: huge())
+    monkeypatch.setattr(run, "compile_train_step", lambda *_: lambda *_: huge())
     with pytest.raises(V2SError, match="does not fit the device's memory .* lower data.batch_size"):
         loop.train(toy.toy_config(), tmp_path)
 
