@@ -6,4 +6,4 @@ Command: `v2s-jax ablate configs/ablations/contrast.py --model MODEL --data DIR 
 
 def get_variants():
     """None of it to half as much again; they share a program."""
-    return [{"name": f"contrast-{c:g}", "contrast": c, "series": "contrast", "x": c} for c in (1.0, 1.15, 1.3, 1.5)]
+    return [{"name": f"contrast-{c:g}", "contrast": c, "series": "contrast", "x": c} for c in (1.0, 1.2, 1.3, 1.4, 1.5)]

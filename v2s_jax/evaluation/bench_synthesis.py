@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from v2s_jax.constants import VIDEO_FPS
 from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.evaluation.bench_models import has_torch
@@ -75,7 +76,7 @@ def _reading(clip: Path, seconds: float) -> Timed:
     timed = Timed()
     while timed.seconds < seconds:
         start = time.perf_counter()
-        timed.add(len(load_clip(clip, audio=False).mouth) / 25, time.perf_counter() - start)
+        timed.add(len(load_clip(clip, audio=False).mouth) / VIDEO_FPS, time.perf_counter() - start)
     return timed
 
 
@@ -93,7 +94,7 @@ def _from_shards(
                 return
             start = time.perf_counter()
             record = data.read(index, synthesizer.looks_at)
-            reading.add(record.n_frames / 25, time.perf_counter() - start)
+            reading.add(record.n_frames / VIDEO_FPS, time.perf_counter() - start)
             yield index, synthesizer.look(record)
 
     used = min(len(data), _RECORDS)
@@ -132,7 +133,7 @@ def _beside_torch(
             pair.append(time.perf_counter() - start)
         times.append((pair[0], pair[1]))
         end = end or time.perf_counter() + seconds
-    spoken, kept = record.n_frames / 25, times[1:]
+    spoken, kept = record.n_frames / VIDEO_FPS, times[1:]
     yield f"{name}: one record", spoken / statistics.median(own for own, _ in kept)
     yield f"{name}: one record in torch", spoken / statistics.median(other for _, other in kept)
     yield f"{name}: times as fast as torch", statistics.median(other / own for own, other in kept)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from v2s_jax.constants import MEL_PER_FRAME
+from v2s_jax.constants import MEL_PER_FRAME, VIDEO_FPS
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.media.video import probe
@@ -66,7 +66,7 @@ def expected_frames(jobs: Sequence[Job]) -> set[int] | None:
             continue
         if not duration:
             return None
-        frames.add(max(1, round(25 * duration)))
+        frames.add(max(1, round(VIDEO_FPS * duration)))
     return frames
 
 

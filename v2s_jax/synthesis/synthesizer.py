@@ -20,15 +20,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import (
-    EXPRESSION_SIZE,
-    FACE_SIZE,
-    MEL_PER_FRAME,
-    MOUTH_SIZE,
-    N_MELS,
-    SAMPLES_PER_FRAME,
-    SPEAKER_DIM,
-)
 from v2s_jax.data.schema import ARRAYS, Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.media.clip import Clip, load_clip
@@ -36,6 +27,7 @@ from v2s_jax.media.face_encoder import FaceEncoder
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.batches import assembled, in_order, tried
 from v2s_jax.synthesis.defaults import synthesis_config
+from v2s_jax.synthesis.looks import Look, blank, check_complete, face_of
 from v2s_jax.synthesis.network import Face, Network
 from v2s_jax.synthesis.pretrained import DEFAULT, load_pretrained
 from v2s_jax.synthesis.reading import LIMITS
@@ -244,14 +236,14 @@ class Synthesizer:
         found = in_order(self.made(enumerate(map(self.look, records))), len(records))
         return [made.rows if self.kind == "mel" else long_log_mel(made.rows) for made in found]
 
-    def look(self, thing: Clip | Record) -> "Look":
+    def look(self, thing: Clip | Record) -> Look:
         """What may be looked at of a clip or an example of a data set, and its name.
 
         Raises:
             V2SError: the system listens to what a clip must not give, or a record was read without its mouth crops.
         """
         if isinstance(thing, Record):
-            return _face_of(thing), thing.id
+            return face_of(thing), thing.id
         if "audio" in self.network.fields:
             raise BadClip(
                 f"{thing.path}: the {self.config.system.name} model listens to the true sound, which it is given of "
@@ -260,7 +252,7 @@ class Synthesizer:
         return Face(thing.mouth, thing.faces, expression=thing.expression), str(thing.path)
 
     def made(
-        self, looks: Iterable[tuple[K, "Look | Exception"]], rungs: Sequence[int] | None = None
+        self, looks: Iterable[tuple[K, Look | Exception]], rungs: Sequence[int] | None = None
     ) -> Iterator[tuple[K, Made | Exception]]:
         """What the network makes of clips with keys, as it is done; what goes wrong with one costs that one alone.
 
@@ -304,23 +296,11 @@ class Synthesizer:
 
     def compile(self, frames: int) -> None:
         """Compiles the network's program for a rung ahead of its use."""
-        self.network.compile(self._blank(frames))
+        self.network.compile(self.identified(blank(frames)))
 
     def example(self, frames: int) -> dict[str, np.ndarray]:
         """Arrays such as the network is given, by field, for a clip of so many frames."""
-        return self.network.example(self._blank(frames))
-
-    def _blank(self, frames: int) -> Face:
-        crops = np.zeros((4, FACE_SIZE, FACE_SIZE, 3), np.uint8)
-        blank = Face(
-            np.zeros((frames, MOUTH_SIZE, MOUTH_SIZE), np.uint8),
-            crops,
-            np.zeros(SPEAKER_DIM, np.float32),
-            np.zeros(SAMPLES_PER_FRAME * frames, np.float32),
-            np.zeros((frames, EXPRESSION_SIZE, EXPRESSION_SIZE), np.uint8),
-            draft=np.zeros((MEL_PER_FRAME * frames, N_MELS), np.float32),
-        )
-        return self.identified(blank)
+        return self.network.example(self.identified(blank(frames)))
 
     def fingerprint(self) -> str:
         """Twelve hex digits that change with the weights and every setting that the sound depends on."""
@@ -365,28 +345,15 @@ class Synthesizer:
         """Seconds that the vocoder has spent on compiling so far, if it compiles."""
         return getattr(self.vocoder, "compiling", 0.0)
 
-    def _speak(self, looks: Sequence["Look"]) -> list[Speech]:
+    def _speak(self, looks: Sequence[Look]) -> list[Speech]:
         return in_order(self.sounded(self.made(enumerate(looks))), len(looks))
 
-    def _seen(self, look: "Look") -> Seen:
+    def _seen(self, look: Look) -> Seen:
         start, (given, name) = time.perf_counter(), look
         face = self.identified(given)
         looking = 0.0 if face is given else time.perf_counter() - start
-        self._check(face, name)
+        check_complete(face, name, self.network.fields, self.config.system.name)
         return Seen(face, name, self.settings, self.network.rate, looking)
-
-    def _check(self, face: Face, name: str) -> None:
-        given = {"mouth": face.mouth, "face": face.crops, "speaker_embedding": face.speaker, "audio": face.audio}
-        given |= {"expression": face.expression, "face_embedding": face.identity, "draft": face.draft}
-        absent = {field for field, value in given.items() if value is None or not len(value)}
-        instead = {"face_embedding"} if face.voice is not None else set()
-        missing = sorted((absent - instead) & self.network.fields)
-        if missing:
-            add = "prepare the data set again" if "expression" in missing else "add it"  # a clip always has it
-            raise BadClip(
-                f"{name}: has no {' and no '.join(missing)}, which the {self.config.system.name} model needs; "
-                f"{add} or use a model that does without"
-            )
 
     def _voiced(self, made: Made) -> Voiced:
         return Voiced(made, sharpen(made.rows, self.settings.contrast))
@@ -394,18 +361,3 @@ class Synthesizer:
     def _own_sound(self, made: Made) -> Speech:
         start = time.perf_counter()
         return speech_of(made, long_log_mel(made.rows), made.rows, time.perf_counter() - start)
-
-
-Look = tuple[Face, str]  # what may be looked at of a clip, and its name
-
-
-def _face_of(record: Record) -> Face:
-    """What may be looked at of an example of a data set.
-
-    Raises:
-        V2SError: it was read without its mouth crops.
-    """
-    if record.mouth is None:
-        raise V2SError(f"{record.id}: the record was read without its mouth crops; read it with the field mouth")
-    face = Face(record.mouth, record.face, record.speaker_embedding, record.audio)
-    return face._replace(expression=record.expression, identity=record.face_embedding, draft=record.draft)
