@@ -157,6 +157,16 @@ def test_one_player_may_have_its_own_rate():
     )
 
 
+def test_a_weight_of_no_certain_type_does_not_compile_twice():
+    game = Game(Rngs(0))
+    game.actor = nnx.Param(jnp.full((1,), 2.0))  # weakly typed, which what a step makes of it is not
+    state, _, step = prepare(game, [("critic", "train:critic"), ("actor", "train:actor")])
+    step = jax.jit(step)
+    for batch in batches()[:2]:
+        state, _ = step(state, batch)
+    assert step._cache_size() == 1
+
+
 def test_evaluation_is_deterministic_and_uses_the_running_averages():
     system = toy.Toy(Rngs(0))
     state, players, _ = prepare(system, system.stages()["all"])

@@ -88,7 +88,7 @@ def create_state(system: nnx.Module, players: list[Player], ema_decay: float, ke
         ema_decay: 0 keeps no averages.
         key: typed key that all later randomness comes from, folded with the step.
     """
-    _, params, stats = split_system(system)
+    params, stats = jax.tree.map(_strong, split_system(system)[1:])
     trained = select(params, lambda path: any(path in player.actions for player in players))
     return {
         "params": params,
@@ -98,3 +98,8 @@ def create_state(system: nnx.Module, players: list[Player], ema_decay: float, ke
         "step": jnp.zeros((), jnp.int32),
         "key": key,
     }
+
+
+def _strong(x: jax.Array) -> jax.Array:
+    """An array of the same type, but not a weak one: a step gives strong ones back, and would compile for them anew."""
+    return jax.lax.convert_element_type(x, x.dtype)
