@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO
+from v2s_jax.models.running import Running
 from v2s_jax.models.training_only import TrainingOnly
 
 
@@ -37,7 +38,7 @@ class ModalityDropout(TrainingOnly):
         super().__init__()
         self.video, self.audio, self.ramp = video, audio, ramp
         if ramp:
-            self.steps = nnx.BatchStat(jnp.zeros(()))  # a float, as all statistics are
+            self.steps = Running(jnp.zeros(()))  # a float, as all statistics are
 
     def __call__(self, rows: int, rngs: nnx.Rngs | None) -> Int[Array, "B"]:
         """The state of each of so many rows; `rngs` has a `modality` stream when training."""

@@ -10,6 +10,8 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from v2s_jax.models.running import Running
+
 VIDEO, AUDIO, BOTH = range(3)  # states of a row: what it is given in
 STATES = 3
 
@@ -33,8 +35,8 @@ class ModalityBatchNorm(nnx.BatchNorm):
 
     def __init__(self, width: int, rngs: nnx.Rngs):
         super().__init__(width, momentum=0.9, epsilon=1e-5, dtype=jnp.float32, rngs=rngs)
-        self.mean = nnx.BatchStat(jnp.zeros((STATES, width)))
-        self.var = nnx.BatchStat(jnp.ones((STATES, width)))
+        self.mean = Running(jnp.zeros((STATES, width)))
+        self.var = Running(jnp.ones((STATES, width)))
 
     def __call__(  # type: ignore[override]
         self, x: Float[Array, "B T D"], *, mask: Bool[Array, "B T 1"], state: Int[Array, "B"]

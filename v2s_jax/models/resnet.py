@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from v2s_jax.models import ops
+from v2s_jax.models.running import keep_running
 
 BLOCKS_PER_STAGE = 2
 LEAST_PART, USUAL_PART, MOST_PARTS = 8, 40, 16  # frames at a time on a CPU, and how many times
@@ -21,7 +22,8 @@ LEAST_PART, USUAL_PART, MOST_PARTS = 8, 40, 16  # frames at a time on a CPU, and
 
 def masked_batch_norm(width: int, rngs: nnx.Rngs) -> Any:
     """Batch norm as PyTorch's (eps 1e-5, momentum 0.1 there is 0.9 here), statistics in float32."""
-    return nnx.BatchNorm(width, momentum=0.9, epsilon=1e-5, use_fast_variance=False, dtype=jnp.float32, rngs=rngs)
+    settings: dict[str, Any] = dict(momentum=0.9, epsilon=1e-5, use_fast_variance=False, dtype=jnp.float32)
+    return keep_running(nnx.BatchNorm(width, **settings, rngs=rngs))
 
 
 class Shift(nnx.Module):
