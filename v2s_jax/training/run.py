@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from v2s_jax.training.interrupt import Interrupt, Verdict
 from v2s_jax.training.nonfinite import NotFiniteError
 from v2s_jax.training.overview import overview, totals
 from v2s_jax.training.plan import initial_state, make_plan
+from v2s_jax.training.state import State
 from v2s_jax.training.step import compile_eval_steps, compile_train_step, make_eval_steps, make_train_step
 from v2s_jax.training.utilisation import Utilisation
 from v2s_jax.training.watchdog import Watchdog
@@ -64,7 +65,7 @@ class Run:
         )
         restored = self.checkpoints.restore(self.abstract, self.json)
         if restored is None:
-            self.state = jax.jit(initial, out_shardings=self.shardings)(key)
+            self.state = self.fresh(initial, key)
             if config.train.init_from:
                 self.state = start_from(self.state, config, self.system, self.shardings)
             if config.train.grafts:
@@ -93,6 +94,16 @@ class Run:
         self.metrics = LateMetrics()
         self.watchdog = stack.enter_context(Watchdog(config.train.stalled_after if jax.process_count() > 1 else 0))
         self._announce(restored)
+
+    def fresh(self, initial: Callable[[jax.Array], State], key: jax.Array) -> State:
+        """The state before the first step.
+
+        On several devices each makes its own part, in one program. One device makes array after array: programs of a
+        shape and an initializer serve all parameters alike, where the one of all takes twice as long to compile.
+        """
+        if jax.device_count() > 1:
+            return jax.jit(initial, out_shardings=self.shardings)(key)
+        return jax.device_put(initial(key), self.shardings)
 
     def _announce(self, restored: checkpoint.Restored | None) -> None:
         say, steps = self.progress.say, self.config.train.steps
