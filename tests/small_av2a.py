@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from v2s_jax.data.batch import Batch
 from v2s_jax.systems import av2a, av2a_wavegan, svts
 
-TINY = dict(resnet=(2, 2, 3, 4), blocks=1, width=8, heads=2, hidden=16, kernel_size=3, crop=16)
+TINY = dict(resnet=(2, 4), blocks=1, width=8, heads=2, hidden=16, kernel_size=3, crop=16)
 
 
 def small_config(procedure: str = "dropout_true", **settings) -> ConfigDict:

@@ -17,7 +17,7 @@ def small_config(decoder: str = "mel_transformer", **settings) -> ConfigDict:
     """The `system` section of a few thousand parameters; `settings` overrides it."""
     config = diffv2s.default_config("tiny", decoder)
     config.crop = 16
-    config.encoder.update({"resnet": (2, 2, 4, 4), "layers": 2, "width": 16, "hidden": 16, "heads": 2})
+    config.encoder.update({"resnet": (4, 4), "layers": 2, "width": 16, "hidden": 16, "heads": 2})
     config.encoder.update({"conv_pos": 4, "conv_pos_groups": 2, "dropout": 0.5, "attention_dropout": 0.5})
     config.decoder.update({"layers": 2, "width": 16, "hidden": 16, "heads": 2, "condition": 16 + SPEAKER_DIM})
     if decoder == "mel_transformer":

@@ -13,7 +13,7 @@ CLUSTERS = 5
 def small_config(clusters: int = CLUSTERS, **encoder) -> ConfigDict:
     """The `system` section of an encoder of a few thousand parameters; `encoder` overrides its settings."""
     config = avhubert_pretrain.default_config("tiny", clusters)
-    config.encoder.update({"resnet": (2, 2, 4, 4), "layers": 1, "width": 16, "hidden": 16, "heads": 2})
+    config.encoder.update({"resnet": (2, 4), "layers": 1, "width": 16, "hidden": 16, "heads": 2})
     config.encoder.update({"conv_pos": 4, "conv_pos_groups": 2, "final_dim": 8} | encoder)
     return config
 

@@ -17,12 +17,12 @@ def small_config(decoder: str = "dit", **settings) -> ConfigDict:
     """The `system` section of a few thousand parameters; `settings` overrides it."""
     config = faces2voices.default_config("tiny", decoder, CLUSTERS, FACE)
     config.crop = 16
-    config.encoder.update({"resnet": (2, 2, 4, 4), "layers": 1, "width": 16, "hidden": 16, "heads": 2})
+    config.encoder.update({"resnet": (2, 4), "layers": 1, "width": 16, "hidden": 16, "heads": 2})
     config.encoder.update({"conv_pos": 4, "conv_pos_groups": 2, "dropout": 0.0, "attention_dropout": 0.0})
     config.encoder.update({"dropout_input": 0.0, "layerdrop": 0.0})
     for part in ("content", "prosody"):
         config[part].update({"width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0})
-    config.expression = (2, 2, 4, 4)
+    config.expression = (2, 4)
     config.decoder.condition = 16 + SPEAKER_DIM
     if decoder == "dit":
         config.decoder.update({"layers": 1, "width": 16, "hidden": 16, "heads": 2})

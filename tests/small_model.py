@@ -16,7 +16,7 @@ def small_config(**system) -> ConfigDict:
     config = ConfigDict({"seed": 0, "data": {"path": "/somewhere/private/set", "buckets": (50, 75)}})
     config.train = ConfigDict({"init_from": "/somewhere/private/run"})
     config.system = svts.default_config("tiny").copy_and_resolve_references()
-    config.system.update({"resnet": (4, 4, 8, 8), "blocks": 1, "width": 16, "hidden": 16, "kernel_size": 3} | system)
+    config.system.update({"resnet": (4, 8), "blocks": 1, "width": 16, "hidden": 16, "kernel_size": 3} | system)
     config.synthesis = ConfigDict({"vocoder": "griffin_lim", "griffin_lim_iterations": 4})
     return config
 

@@ -211,19 +211,19 @@ def test_limits_and_missing_files(talker_clip, tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_length(make_clip, faces):
-    """All pictures together would be 47 MB; what is held is the crops and a second of pictures."""
+    """All pictures together would be 19 MB; what is held is the crops and a second of pictures."""
     import dlib
 
     small = [dlib.resize_image(face, rows=180, cols=216) for face in faces[0]]
-    path = make_clip("long.mp4", ((small + small[::-1]) * 5)[:400])
+    path = make_clip("long.mp4", ((small + small[::-1]) * 5)[:160])
     load_clip(make_clip("warm.mp4", small[:2]))  # the models are loaded
     tracemalloc.start()
     clip = load_clip(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     picture = 180 * 216 * 3
-    assert len(clip.mouth) == 400 and clip.coverage > 0.9
-    assert peak < clip.mouth.nbytes + clip.expression.nbytes + 50 * picture + 3e6 < 400 * picture / 3
+    assert len(clip.mouth) == 160 and clip.coverage > 0.9
+    assert peak < clip.mouth.nbytes + clip.expression.nbytes + 35 * picture + 3e6 < 160 * picture * 0.6
 
 
 def test_the_default_reads_frames_like_the_crops(talker_clip, talker):

@@ -15,7 +15,7 @@ from v2s_jax.models.masking import masked_prediction_loss
 from v2s_jax.models.rngs import Rngs
 
 SMALL = dict(
-    resnet=(2, 3, 4, 5), layers=2, width=16, hidden=32, heads=4, conv_pos=4, conv_pos_groups=2, audio_dim=6,
+    resnet=(3, 5), layers=2, width=16, hidden=32, heads=4, conv_pos=4, conv_pos_groups=2, audio_dim=6,
     num_classes=7, final_proj=True, final_dim=8,
 )  # fmt: skip
 RNG = np.random.default_rng(0)

@@ -66,7 +66,7 @@ def test_a_recording_gives_its_voice_without_a_look_at_the_face(faces, clip, own
 
 def test_a_model_without_a_choice_of_voice_says_so(talker_clip, tmp_path):
     config = svts.default_config("tiny")
-    config.update({"resnet": (2, 2, 4, 4), "blocks": 1, "width": 16, "hidden": 16, "heads": 2, "crop": 16})
+    config.update({"resnet": (2, 4), "blocks": 1, "width": 16, "hidden": 16, "heads": 2, "crop": 16})
     plain = synthesizer(config)
     write_wav(tmp_path / "voice.wav", read_wav(talker_clip))
     with pytest.raises(V2SError, match="voice.wav: the svts model takes no other voice than the clip's own"):

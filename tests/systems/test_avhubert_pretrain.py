@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 from ml_collections import ConfigDict
 
+from tests.compiled import run
 from tests.small_encoder import CLUSTERS, small_config, small_system
 from v2s_jax import cli
 from v2s_jax.data.batch import Batch
@@ -99,14 +100,20 @@ def test_text_may_teach_the_features():
     batch = clips()
     batch = dataclasses.replace(batch, characters=np.pad([[3, 4], [5, 6]], ((0, 0), (0, FRAMES - 2))).astype(np.int32))
     streams = lambda: Rngs(mask=0, dropout=1)  # noqa: E731
-    loss, metrics = taught.loss(batch, streams())
-    found = taught.encoder.predict(
-        normalise_mouth(jnp.asarray(batch.mouth), 88),
-        jnp.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio]),
-        jnp.arange(FRAMES)[None] >= batch.length[:, None],
-        streams(),
-    )
-    expected = taught.text_head.loss(found.features, jnp.asarray(batch.length), jnp.asarray(batch.characters))
+    mouth = normalise_mouth(jnp.asarray(batch.mouth), 88)
+    heard = jnp.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio])
+    padding = jnp.arange(FRAMES)[None] >= batch.length[:, None]
+
+    graphdef, state = nnx.split(taught)
+
+    @jax.jit
+    def both(state):
+        taught = nnx.merge(graphdef, state)
+        features = taught.encoder.predict(mouth, heard, padding, streams()).features
+        expected = taught.text_head.loss(features, jnp.asarray(batch.length), jnp.asarray(batch.characters))
+        return *taught.loss(batch, streams()), expected
+
+    loss, metrics, expected = both(state)
     np.testing.assert_allclose(metrics["ctc"], expected, rtol=1e-2)
     np.testing.assert_allclose(loss, metrics["entropy"] + 10 * metrics["penalty"] + 0.1 * metrics["ctc"], rtol=1e-5)
 
@@ -122,7 +129,7 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(found[1, :9], encode(alone)[0], atol=1e-5)
     heard = stacked_filterbank(both.audio[0], FRAMES)
     mask = jnp.zeros((1, FRAMES), bool)
-    expected = system.encoder(normalise_mouth(jnp.asarray(both.mouth[:1]), 88), jnp.asarray(heard[None]), mask)
+    expected = run(system.encoder, normalise_mouth(jnp.asarray(both.mouth[:1]), 88), jnp.asarray(heard[None]), mask)
     np.testing.assert_allclose(found[0], expected[0], atol=1e-4)
 
 
@@ -141,10 +148,10 @@ def test_a_step_trains_everything():
 def test_one_batch_is_learned():
     _, _, state, step = start()
     batch, found = clips(), []
-    for _ in range(150):
+    for _ in range(80):
         state, metrics = step(state, batch)
         found.append((float(metrics["entropy"]), float(metrics["hidden_accuracy"])))
-    first, last = np.mean(found[:10], 0), np.mean(found[-40:], 0)
+    first, last = np.mean(found[:10], 0), np.mean(found[-30:], 0)
     assert last[0] < 0.6 * first[0] and last[1] > 0.5  # of five clusters, and what is seen instead misleads
 
 
@@ -166,6 +173,6 @@ def test_the_encoder_leaves_alone(tmp_path, capsys):
     assert "the encoder of a avhubert_pretrain trained with v2s_jax on talker_tokens" in info["kind"]
     batch = clips(lengths=(FRAMES, FRAMES))
     video = normalise_mouth(jnp.asarray(batch.mouth), 88)[..., None]
-    heard = np.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio])
+    heard = jnp.stack([stacked_filterbank(wave, FRAMES) for wave in batch.audio])
     expected = nnx.view(system, deterministic=True, use_running_average=True).synthesize(batch)
     np.testing.assert_allclose(model(video=video, audio=heard), expected, atol=1e-4)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from tests.compiled import traced_synthesis
+from tests.compiled import run, traced_synthesis
 from tests.small_faces2voices import CLUSTERS, clips, silent, small_config
 from tests.small_vocoder import filled
 from v2s_jax.constants import LOG_FLOOR
 from v2s_jax.errors import V2SError
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.rngs import Rngs
-from v2s_jax.systems.base import System
+from v2s_jax.systems.base import System, frame_mask, normalise_mouth
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
 from v2s_jax.training.paths import flatten
@@ -52,6 +52,22 @@ def trained(stage, steps=2, **settings):
         state, found = step(state, clips())
         metrics.append(found)
     return before, state, metrics
+
+
+@functools.cache
+def features():
+    """What the encoder makes of the lips of `clips`, which no other setting changes."""
+    silent_clips = clips()
+    mask = frame_mask(jnp.asarray(silent_clips.length), silent_clips.mouth.shape[1])
+    encoder = evaluation_mode(small()).encoder
+    return run(encoder, video=normalise_mouth(jnp.asarray(silent_clips.mouth), 16), padding_mask=~mask)
+
+
+def condition_of(system):
+    """What the decoder is given by the stages behind the encoder."""
+    graphdef, weights = nnx.split(system.voice)
+    speak = jax.jit(lambda weights, lips, batch: nnx.merge(graphdef, weights)(lips, batch, Rngs(0)).condition)
+    return speak(weights, features(), clips())
 
 
 def branch(path):
@@ -141,10 +157,7 @@ def test_the_truth_is_told_in_training_alone():
 
     def condition(rate, training):
         system = small(teach={"units": 0.0, "speaker": 0.0, "prosody": rate}, drop={name: 0.0 for name in drops})
-        system = system if training else evaluation_mode(system)
-        graphdef, weights = nnx.split(system)
-        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b, Rngs(0)).condition)
-        return np.asarray(found(weights, clips()))
+        return np.asarray(condition_of(system if training else evaluation_mode(system)))
 
     drops = ("content", "speaker", "prosody")
     assert np.abs(condition(1.0, True) - condition(0.0, True)).max() > 1e-2
@@ -155,9 +168,7 @@ def test_conditions_are_dropped_each_on_its_own():
     def condition(**rates):
         drop = {"content": 0.0, "speaker": 0.0, "prosody": 0.0} | rates
         system = small(drop=drop, teach={"units": 0.0, "speaker": 0.0, "prosody": 0.0})
-        graphdef, weights = nnx.split(nnx.view(system, use_running_average=True))
-        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).speak(b, Rngs(0)).condition)
-        return np.asarray(found(weights, clips()))
+        return np.asarray(condition_of(nnx.view(system, use_running_average=True)))
 
     assert not condition(content=0.999, speaker=0.999, prosody=0.999).any()
     alone = condition(speaker=0.999)
@@ -174,10 +185,17 @@ def test_fewer_steps_are_taught_by_a_teacher_that_stays():
 
 
 def test_choices_of_the_flow():
+    lips = features()
+
     def loss(**choice):
         graphdef, weights = nnx.split(evaluation_mode(small(**choice)))
-        found = jax.jit(lambda w, b: nnx.merge(graphdef, w).loss(b, Rngs(0), "decoder")[0])(weights, clips())
-        return float(found)
+
+        @jax.jit
+        def decoder_loss(weights, batch):
+            system = nnx.merge(graphdef, weights)
+            return system._decoder_loss(batch, system.voice(lips, batch, Rngs(0)), Rngs(0))
+
+        return float(decoder_loss(weights, clips()))
 
     plain = loss()
     for choice in ({"coupling": "minibatch_ot"}, {"times": "logit_normal"}, {"prediction": "x_1"}, {"norm": "l1"}):

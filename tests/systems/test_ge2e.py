@@ -9,18 +9,12 @@ from tests.small_vocoder import filled
 from v2s_jax.data.batch import Batch
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.systems import ge2e
 from v2s_jax.systems.base import System
-from v2s_jax.systems.ge2e import (
-    GE2E,
-    Disguise,
-    default_config,
-    equal_error_rate,
-    middle_partial,
-    normalised,
-    similarity,
-    softmax_loss,
-)
+from v2s_jax.systems.ge2e import GE2E, Disguise, default_config
 
+functions = (ge2e.equal_error_rate, ge2e.middle_partial, ge2e.normalised, ge2e.similarity, ge2e.softmax_loss)
+equal_error_rate, middle_partial, normalised, similarity, softmax_loss = map(jax.jit, functions)
 BOTH = jnp.ones(2, bool)
 # Two speakers, two utterances each: along x and at 60 degrees; along y and at 150 degrees.
 ANGLES = np.deg2rad([[0, 60], [90, 150]])
@@ -85,7 +79,7 @@ def test_loss_pulls_utterances_to_their_speaker():
         unit = vectors / jnp.linalg.norm(vectors, axis=-1, keepdims=True)
         return softmax_loss(similarity(unit, scale, bias), BOTH)
 
-    gradients = jax.grad(loss, argnums=(0, 1, 2))(VECTORS, jnp.float32(10), jnp.float32(-5))
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1, 2)))(VECTORS, jnp.float32(10), jnp.float32(-5))
     moved = VECTORS - 0.01 * gradients[0]
     assert loss(moved, jnp.float32(10), jnp.float32(-5)) < loss(VECTORS, jnp.float32(10), jnp.float32(-5))
     assert float(gradients[1]) == pytest.approx(-0.5 / (1 + np.exp(10)), rel=0.01)
@@ -123,23 +117,23 @@ def test_a_disguise_is_one_vocal_tract_a_speaker_and_new_every_time():
     wave = jnp.asarray(np.random.default_rng(0).normal(size=(1, 1, 3200)), jnp.float32)
     waves = jnp.broadcast_to(wave, (2, 2, 3200))
     disguise = Disguise(0.2, 0.0, (-200.0, -200.0))
-    mel = disguise(waves, Rngs(0))
+    mel = run(disguise, waves, seed=0)
     assert mel.shape == (2, 2, 21, 40)
     np.testing.assert_allclose(mel[:, 0], mel[:, 1], rtol=1e-4)
     assert abs(mel[0] / mel[1] - 1).max() > 0.01
-    assert abs(mel[0] / disguise(waves, Rngs(1))[0] - 1).max() > 0.01
-    plain = evaluation_mode(disguise)(waves, Rngs(0))
+    assert abs(mel[0] / run(disguise, waves, seed=1)[0] - 1).max() > 0.01
+    plain = run(evaluation_mode(disguise), waves, seed=0)
     np.testing.assert_array_equal(plain[0], plain[1])
 
 
 def test_a_disguise_changes_loudness_and_adds_noise_within_bounds():
     time = jnp.arange(16000) / 16000
     waves = jnp.broadcast_to(jnp.sin(2 * jnp.pi * 1000 * time), (2, 3, 16000))
-    plain = evaluation_mode(Disguise(0.0, 0.0, (0.0, 0.0)))(waves, None)[0, 0, 50]
-    louder = Disguise(0.0, 6.0, (-200.0, -200.0))(waves, Rngs(0))[:, :, 50].max(-1) / plain.max()
+    plain = run(evaluation_mode(Disguise(0.0, 0.0, (0.0, 0.0))), waves, seed=0)[0, 0, 50]
+    louder = run(Disguise(0.0, 6.0, (-200.0, -200.0)), waves, seed=0)[:, :, 50].max(-1) / plain.max()
     decibels = 10 * np.log10(louder.ravel())
     assert (abs(decibels) <= 6.01).all() and decibels.std() > 1
-    noisy = Disguise(0.0, 0.0, (-20.0, -20.0))(waves, Rngs(0))[0, 0, 50]
+    noisy = run(Disguise(0.0, 0.0, (-20.0, -20.0)), waves, seed=0)[0, 0, 50]
     assert noisy[-1] > 1e3 * plain[-1] and noisy.max() == pytest.approx(float(plain.max()), rel=0.2)
 
 

@@ -18,7 +18,7 @@ from v2s_jax.systems.registry import build
 
 def small_config(**changes):
     config = svts.default_config("tiny")
-    config.update(dict(resnet=(2, 2, 3, 4), blocks=1, width=8, heads=2, hidden=16, kernel_size=3) | changes)
+    config.update(dict(resnet=(2, 4), blocks=1, width=8, heads=2, hidden=16, kernel_size=3) | changes)
     return config
 
 

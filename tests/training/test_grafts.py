@@ -20,7 +20,7 @@ from v2s_jax.training.paths import flatten
 from v2s_jax.training.state import create_state, make_players, split_system
 
 
-def grown(source, there="frontend", here="encoder/frontend", widths=(4, 4, 8, 8)):
+def grown(source, there="frontend", here="encoder/frontend", widths=(4, 8)):
     """A small encoder's state before and after a branch of an SVTS is put into it."""
     system = small_system(resnet=widths, activation="relu")
     players = make_players(system, system.stages()["train"], default_config())
@@ -43,7 +43,7 @@ def test_a_branch_and_nothing_else_changes(tmp_path):
 
 @pytest.mark.parametrize(("there", "here"), [("frontend", "encoder/frontend"), ("", "encoder")])
 def test_a_part_gives_branches_too(there, here, tmp_path):
-    config = small_encoder_config(resnet=(4, 4, 8, 8), activation="relu").encoder
+    config = small_encoder_config(resnet=(4, 8), activation="relu").encoder
     module = filled(lambda: AVHuBERT(config, rngs=Rngs(0)))
     save_model(tmp_path / "part", config, module, {}, "")
     before, after = grown(tmp_path / "part", there, here)
@@ -86,7 +86,7 @@ def fresh(section):
 
 def test_an_array_without_the_leading_axis_is_repeated_along_it(tmp_path):
     """An `svts` in an `av2a`: the statistics of its conformer's norms in every state."""
-    config = small_config(resnet=(2, 2, 3, 4), width=8, heads=2)
+    config = small_config(resnet=(2, 4), width=8, heads=2)
     save_small(tmp_path / "svts", config)
     sizes = {name: config.system[name] for name in ("blocks", "hidden", "kernel_size")}
     state, placed = fresh(av2a_config("both", base="none", **sizes))
@@ -107,7 +107,7 @@ def test_an_array_without_the_leading_axis_is_repeated_along_it(tmp_path):
 
 
 def test_a_whole_model_can_be_the_base_of_another(tmp_path):
-    config = small_config(resnet=(2, 2, 3, 4), width=8, heads=2)
+    config = small_config(resnet=(2, 4), width=8, heads=2)
     save_small(tmp_path / "svts", config)
     own = av2a_config("both")
     own.v2a = config.system

@@ -63,7 +63,7 @@ def test_a_head_of_other_clusters_begins_anew(tmp_path):
 
 
 def test_an_encoder_with_its_head_serves_a_system_without(tmp_path):
-    params, stats = save_encoder(tmp_path / "encoder", layers=2, dropout=0.1)
+    params, stats = save_encoder(tmp_path / "encoder", layers=2, dropout=0.1, resnet=(4, 4))
     before, after = start(tmp_path / "encoder", small_diffv2s.small_config())
     for name, given in (("params", params), ("stats", stats)):
         old, new = flatten(before[name]), flatten(after[name])
@@ -75,12 +75,12 @@ def test_an_encoder_with_its_head_serves_a_system_without(tmp_path):
 
 
 def test_an_encoder_of_another_size_is_refused_with_what_to_add(tmp_path):
-    save_encoder(tmp_path / "encoder", width=8, resnet=(2, 2, 2, 2))
+    save_encoder(tmp_path / "encoder", width=8, resnet=(2, 2))
     with pytest.raises(V2SError) as error:
         start(tmp_path / "encoder")
     assert str(error.value).endswith(
         "encoder holds a avhubert of other settings: "
-        "add --config.system.encoder.resnet=(2,2,2,2) --config.system.encoder.width=8"
+        "add --config.system.encoder.resnet=(2,2) --config.system.encoder.width=8"
     )
 
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 from ml_collections import ConfigDict
 
 from tests.interop.twins import copy_into, every_layer, randomize
@@ -33,14 +34,14 @@ HUBERTS = {
 def avhubert_pair(changes):
     config = ConfigDict(avhubert.default_config().to_dict() | SMALL | changes)
     theirs = randomize(avhubert_twin.AVHuBERT(config.to_dict()))
-    ours = avhubert.AVHuBERT(config, rngs=Rngs(0))
+    ours = nnx.eval_shape(lambda: avhubert.AVHuBERT(config, rngs=Rngs(0)))
     return theirs, copy_into(ours, theirs, avhubert_table.entries(config.to_dict()))
 
 
 def hubert_pair(changes):
     config = ConfigDict(hubert.default_config().to_dict() | SMALL | changes)
     theirs = randomize(hubert_twin.HuBERT(config.to_dict()))
-    ours = hubert.HuBERT(config, rngs=Rngs(0))
+    ours = nnx.eval_shape(lambda: hubert.HuBERT(config, rngs=Rngs(0)))
     return theirs, copy_into(ours, theirs, hubert_table.entries(config.to_dict()))
 
 
