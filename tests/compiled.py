@@ -1,6 +1,7 @@
 """Modules called as one program, compiled once for all that are built alike: most of the suite is compiling."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,9 @@ def _call(graphdef: nnx.GraphDef, method: str, seed: int | None, state: Any, arg
 
 
 _jitted = jax.jit(_call, static_argnums=(0, 1, 2))
-_as_users = jax.jit(_call, static_argnums=(0, 1, 2), compiler_options={"xla_cpu_use_fusion_emitters": True})
+_older = "xla_cpu_use_fusion_emitters=false" in os.environ["XLA_FLAGS"]
+_users = {"xla_cpu_use_fusion_emitters": True} if _older else {}
+_as_users = jax.jit(_call, static_argnums=(0, 1, 2), compiler_options=_users)
 
 
 def run(module: nnx.Module, *args: Any, method: str = "__call__", seed: int | None = None, **named: Any) -> Any:
@@ -26,7 +29,7 @@ def run(module: nnx.Module, *args: Any, method: str = "__call__", seed: int | No
 
 
 def run_as_users(module: nnx.Module, *args: Any, **named: Any) -> Any:
-    """The same by the emitter that users have and `conftest.py` leaves out, for what is to be equal to the bit."""
+    """The same by the emitter that users have and `conftest.py` may leave out, for what is to be equal to the bit."""
     graphdef, state = nnx.split(module)
     return _as_users(graphdef, "__call__", None, state, args, named)
 
