@@ -26,6 +26,7 @@ if os.environ.get("PYTEST_XDIST_WORKER_COUNT") == str(os.cpu_count()) and hasatt
 import jax
 import pytest
 
+gc.disable()  # until the tests are imported, too
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
@@ -33,6 +34,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What is imported stays, so the garbage collector need not look through it again and again: a twelfth of all."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(100_000, 20, 100)
 
 

@@ -34,7 +34,7 @@ SMALL = {
     },
 }
 
-FRAMES = 14  # doubled until a test's clip fits, all of them need as many: validation compiles for one length
+FRAMES = 14  # doubled until they fit, the tests' clips all have one length, for which validation compiles
 AUGMENT = {"augment": {"flip": 0.5, "mask_seconds": 0.16}}
 
 

@@ -94,7 +94,7 @@ def test_speaker_embedding_changes_the_speech_and_is_asked_for():
 
 @pytest.mark.slow
 def test_one_batch_is_learnt():
-    system = filled(lambda: build(small_config(dropout=0.0, resnet=(4, 4, 8, 8), width=32), Rngs(0)))
+    system = filled(lambda: build(small_config(dropout=0.0, resnet=(4, 8), width=32), Rngs(0)))
     graphdef, params, stats = nnx.split(system, nnx.Param, ...)
     data = batch()
 
