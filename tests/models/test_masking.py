@@ -76,6 +76,12 @@ def test_cosine_logits_by_hand():
     np.testing.assert_allclose(found, [[[6, -8], [0, 0]]], atol=1e-5)
 
 
+def test_cosine_logits_of_silence_have_a_gradient():
+    labels = jnp.array([[2.0, 0.0], [0.0, -1.0]])
+    gradient = jax.grad(lambda x: cosine_logits(x, labels, 0.1)[0, 0, 0])(jnp.zeros((1, 1, 2)))
+    assert np.isfinite(gradient).all()
+
+
 def test_loss_by_hand():
     logits = jnp.log(jnp.array([[[0.25, 0.75], [0.5, 0.5], [0.9, 0.1], [0.1, 0.9]]]))
     targets = jnp.array([[1, 0, 1, 0]])

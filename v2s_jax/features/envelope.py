@@ -56,7 +56,9 @@ def envelope_correlation(
 
 
 def _envelopes(mel: jax.Array, mask: jax.Array) -> Float[Array, "B M 15"]:
-    energy = jnp.exp(2 * jnp.where(mask, mel, mel.min())) @ bands()
+    # The gradient of a minimum divides by how many equal it: none, where it and they have been rounded differently.
+    quiet = jax.lax.stop_gradient(mel).min()
+    energy = jnp.exp(2 * jnp.where(mask, mel, quiet)) @ bands()
     return jnp.sqrt(energy + 1e-10)
 
 

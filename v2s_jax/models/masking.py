@@ -68,8 +68,9 @@ def other_span(key: Key[Array, ""], hidden: Bool[Array, "B T"], mask: Bool[Array
 def cosine_logits(x: Float[Array, "B T F"], labels: Float[Array, "K F"], temperature: float) -> Float[Array, "B T K"]:
     """Cosine of every frame with every label, over the temperature, in float32 (HuBERT, arXiv 2106.07447, eq. 3)."""
     x, labels = x.astype(jnp.float32), labels.astype(jnp.float32)
-    norms = jnp.linalg.norm(x, axis=-1)[..., None] * jnp.linalg.norm(labels, axis=-1)[None, None]
-    return jnp.einsum("btf,kf->btk", x, labels) / jnp.maximum(norms, 1e-6) / temperature
+    # Bounded under the root: the gradient of a norm is undefined at 0, where an untrained projection may put silence.
+    x, labels = (v / jnp.sqrt(jnp.maximum(jnp.sum(v * v, -1, keepdims=True), 1e-16)) for v in (x, labels))
+    return jnp.einsum("btf,kf->btk", x, labels) / temperature
 
 
 def masked_prediction_loss(
