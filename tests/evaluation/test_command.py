@@ -43,6 +43,7 @@ def test_two_folders_to_a_table_json_and_report(folders, tmp_path, capsys):
         (["made", "--model", "m", "--reference", "x"], "needs either"),
         (["made", "--reference", "x", "--data", "y"], "needs either"),
         (["--vocoder", "v", "--data", "x", "--sampler", "evaluations=3"], "--sampler needs --model"),
+        (["made", "--reference", "x", "--room-below", "40"], "--room-below needs --vocoder without --model"),
         (["made", "--reference", "x", "--out", "{tmp}/made"], "made is not a folder"),
         (["--model", "m", "--data", "x", "--metrics", "mos"], "no metric called 'mos'"),
         (

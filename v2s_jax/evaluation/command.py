@@ -1,6 +1,7 @@
 """`v2s-jax evaluate`: the metrics table, its JSON and a report to look at and listen to."""
 
 import argparse
+import math
 from pathlib import Path
 
 from v2s_jax.arguments import positive
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocoder", metavar="NAME-OR-PATH", help="that the model speaks through; without --model: of the real mels"
     )
+    room = "with --vocoder alone: even out frames DB below the loudest, which are the room's and in no face"
+    parser.add_argument("--room-below", type=positive, default=math.inf, metavar="DB", help=room)
     add_sampler_option(parser)
     parser.add_argument("--data", type=Path, metavar="DIR", help="the prepared data set to speak")
     add_split_options(parser)
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
         raise V2SError(f"evaluate needs {'--reference DIR' if by_folder else '--data DIR'} as well")
     if args.sampler and args.model is None:
         raise V2SError("evaluate --sampler needs --model, whose sampler it sets")
+    if args.room_below < math.inf and (args.model is not None or by_folder):
+        raise V2SError("evaluate --room-below needs --vocoder without --model: it is for the recordings' own mels")
     check_scoring(args, args.speaker_encoder)
     for figure in args.figure:
         picture(figure)
@@ -66,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
         make_folder(args.out)  # before the long work
         sampler = dict(args.sampler)
         pairs, failures = synthesize_split(
-            args.model, args.data, args.split, args.out, args.limit, args.vocoder, sampler
+            args.model, args.data, args.split, args.out, args.limit, args.vocoder, sampler, float(args.room_below)
         )
         spoken_by = {"model": args.model, "vocoder": args.vocoder}
+        spoken_by["room below"] = f"{args.room_below} dB" if args.room_below < math.inf else None
         spoken_by |= {f"sampler.{name}": f"{value:g}" for name, value in sampler.items()}
         about = {name: value for name, value in spoken_by.items() if value is not None}
         about |= {"data": str(args.data), "split": args.split}

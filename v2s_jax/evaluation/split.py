@@ -1,5 +1,6 @@
 """Speaks a split of a prepared data set, ready to be scored."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation.options import spread
+from v2s_jax.evaluation.room import without_room
 from v2s_jax.evaluation.scoring import Pair
 from v2s_jax.features.mel import log_mel
 from v2s_jax.media.atomic import make_folder
@@ -25,7 +27,7 @@ Speak = Callable[[Record], Float[np.ndarray, "n"]]
 
 
 def _speaker(
-    model: str | None, vocoder: str | None, sampler: Mapping[str, float] | None
+    model: str | None, vocoder: str | None, sampler: Mapping[str, float] | None, room_below: float
 ) -> tuple[Speak, frozenset[str]]:
     """What makes a record's speech, and the fields that it looks at."""
     if model is not None:
@@ -34,7 +36,11 @@ def _speaker(
     settings = default_config()
     settings.vocoder = vocoder or settings.vocoder
     made = make_vocoder(settings)
-    return lambda record: vocode(made, log_mel(np.asarray(record.audio))), frozenset({"audio"})
+
+    def copied(record: Record) -> Float[np.ndarray, "n"]:
+        return vocode(made, without_room(log_mel(np.asarray(record.audio)), room_below))
+
+    return copied, frozenset({"audio"})
 
 
 def synthesize_split(
@@ -45,6 +51,7 @@ def synthesize_split(
     limit: int | None = None,
     vocoder: str | None = None,
     sampler: Mapping[str, float] | None = None,
+    room_below: float = math.inf,
 ) -> tuple[list[Pair], dict[str, str]]:
     """Speaks a split by a model, see `speak_split`.
 
@@ -57,6 +64,7 @@ def synthesize_split(
         limit: at most so many examples, evenly spread over the split.
         vocoder: `griffin_lim` or a trained one, instead of the one in the model's config.
         sampler: settings of the model's sampler instead of those in its config.
+        room_below: dB; of the recordings' own mels what is that far below the loudest frame is evened out.
 
     Returns:
         The pairs to score, and for examples that could not be spoken why.
@@ -65,7 +73,7 @@ def synthesize_split(
         V2SError: no such model, data set or split, or a file cannot be written.
     """
     dataset = ShardedDataset(data, split)
-    return speak_split(*_speaker(model, vocoder, sampler), dataset, out, limit)
+    return speak_split(*_speaker(model, vocoder, sampler, room_below), dataset, out, limit)
 
 
 def speak_split(
