@@ -53,7 +53,9 @@ SERVE = [
     "python-multipart>=0.0.18",  # uploads
 ]
 TORCH = ["torch>=2.6"]  # runs exported models, writes original files, and is the other side of speed comparisons
+BEAM = ["apache-beam>=2.70"]  # preparing a corpus on a cluster
 TEST = [
+    *BEAM,
     *EVAL,
     *TALKER,
     *SERVE,
@@ -87,7 +89,7 @@ setup(
         "talker": TALKER,
         "serve": SERVE,
         "torch": TORCH,
-        "beam": ["apache-beam>=2.70"],  # preparing a corpus on a cluster
+        "beam": BEAM,
         "cuda": ["jax[cuda13]"],
         "tpu": ["jax[tpu]"],
     },

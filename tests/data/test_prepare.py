@@ -1,7 +1,9 @@
 import argparse
+import dataclasses
 import errno
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ from v2s_jax.data import command, prepare, schema
 from v2s_jax.data.metadata import read_metadata
 from v2s_jax.data.prepare import STAGING, Options
 from v2s_jax.data.shards import ShardedDataset
+from v2s_jax.data.staging import publish
 from v2s_jax.errors import V2SError
 from v2s_jax.features.pitch import energy, pitch
 from v2s_jax.media.clip import load_clip
@@ -144,6 +147,19 @@ def test_killed_and_run_again_it_makes_the_same_data_set(prepared, tree, tmp_pat
     assert marked in read_metadata(out).splits["train"].ids
 
 
+def test_shards_are_no_larger_than_asked(talker_data, tmp_path):
+    dataset = ShardedDataset(talker_data, "train")
+    staged = []
+    for number in range(12):
+        record = dataclasses.replace(dataset.read(number % 6), id=f"{number}")
+        staged.append(tmp_path / f"{number}.example")
+        staged[-1].write_bytes(schema.encode(record))
+    publish(Grid(), {"train": staged}, tmp_path, {}, {}, shard_megabytes=1)
+    megabytes = 2 * sum(len(dataset.raw(index)) for index in range(6)) / 2**20
+    assert len(list(tmp_path.glob("*.array_record-*"))) == math.ceil(megabytes) > 1
+    assert sorted(ShardedDataset(tmp_path, "train").ids, key=int) == [str(number) for number in range(12)]
+
+
 def test_no_usable_clip_is_an_error_and_leaves_no_data_set(tmp_path):
     source = tmp_path / "grid"
     (source / "s1").mkdir(parents=True)
@@ -166,6 +182,12 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tree, tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(V2SError, match="cannot write to .*; give a folder that can be written with --out"):
             prepare.prepare(Grid(), tree, out)
+
+
+def test_a_url_in_the_place_of_the_folder_is_refused(tree):
+    with pytest.raises(V2SError, match="gs:/bucket/data is a URL, and data sets go to folders"):
+        prepare.prepare(Grid(), tree, Path("gs://bucket/data"))
+    assert not Path("gs:").exists()
 
 
 def test_a_folder_without_permission_is_refused(tree, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ Imported by `prepare` alone: readers need neither this module nor TFDS, though T
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,30 @@ def _tfds_value(field: Field, values: Sequence[Any]) -> Any:
     return list(values) if field.kind == "bytes_list" else np.asarray(values, field.dtype)
 
 
-def build(corpus: Described, staged: Mapping[str, Sequence[Path]], data_dir: Path) -> tuple[Path, Metadata]:
+class _Shards(tfds.core.utils.shard_utils.ShardConfig):
+    """As few shards as there can be of the largest size: TFDS's own count looks at its defaults, whatever is asked."""
+
+    def get_number_shards(self, total_size: int, num_examples: int, uses_precise_sharding: bool = True) -> int:
+        return min(num_examples, math.ceil(total_size / self.max_shard_size))
+
+
+class _Sharding(tfds.download.DownloadConfig):
+    """Nothing is downloaded; TFDS asks its download config for the shards, too."""
+
+    def get_shard_config(self) -> _Shards:
+        return _Shards(max_shard_size=self.max_shard_size)
+
+
+def build(
+    corpus: Described, staged: Mapping[str, Sequence[Path]], data_dir: Path, shard_megabytes: int = 128
+) -> tuple[Path, Metadata]:
     """Writes the shards of all splits below `data_dir` and describes them.
 
     Args:
         corpus: what the records come from.
         staged: files of serialised records, by split; no split empty.
         data_dir: an empty folder.
+        shard_megabytes: about the most, of a file.
 
     Returns:
         The folder with TFDS's files, and the metadata to put beside them.
@@ -90,7 +108,7 @@ def build(corpus: Described, staged: Mapping[str, Sequence[Path]], data_dir: Pat
     tfds.disable_progress_bar()
     builder = RecordBuilder(corpus, staged, data_dir)
     with contextlib.redirect_stdout(io.StringIO()):  # TFDS announces downloads it does not make
-        builder.download_and_prepare()
+        builder.download_and_prepare(download_config=_Sharding(max_shard_size=shard_megabytes << 20))
     folder = Path(builder.data_dir)
     splits = {}
     for name, info in sorted(builder.info.splits.items()):

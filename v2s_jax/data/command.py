@@ -29,6 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="68: AV-HuBERT's own recipe, with a model for research use only",
     )
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="give a clip up after this")
+    parser.add_argument(
+        "--runner",
+        default="",
+        metavar="direct|dataflow|flink|spark",
+        help="clips are read by workers of Apache Beam, to whom this package and --out must be at hand",
+    )
+    parser.add_argument(
+        "--runner-options", default="", metavar="OPTIONS", help='of it, such as "--project=P --region=R"'
+    )
+    parser.add_argument(
+        "--shard-megabytes", type=positive, default=128, metavar="N", help="of a file, about (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,6 +53,9 @@ def run(args: argparse.Namespace) -> int:
         face=args.face,
         landmarks=args.landmarks,
         timeout=args.timeout,
+        runner=args.runner,
+        runner_options=args.runner_options,
+        shard_megabytes=args.shard_megabytes,
     )
     summary = prepare(find_corpus(args.corpus), args.source, args.out, options)
     print(summary)

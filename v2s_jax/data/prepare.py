@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ class Options:
         face: which face track to follow; the steadiest largest one when None.
         landmarks: 5 or 68, as `media.clip.load_clip` takes it.
         timeout: seconds after which a clip is given up.
+        runner: of Apache Beam, whose workers read the clips; processes of this machine when "".
+        runner_options: of it, as on a command line.
+        shard_megabytes: about the most, of a file of the data set.
     """
 
     jobs: int = 1
@@ -46,6 +49,9 @@ class Options:
     face: int | None = None
     landmarks: int = 5
     timeout: float | int = 3600
+    runner: str = ""
+    runner_options: str = ""
+    shard_megabytes: int = 128
 
     def recipe(self) -> dict[str, Any]:
         """What of this decides the data set's content, as JSON has it."""
@@ -135,17 +141,35 @@ def _stage(tasks: Sequence[_Task], out: Path, options: Options) -> list[Skipped]
     for folder in {task.staged.parent for task in todo}:
         folder.mkdir(parents=True, exist_ok=True)
     skipped = []
-    results = run_isolated(extract_task, todo, max(1, min(options.jobs, len(todo))), options.timeout)
+    results = _staged(todo, out, options)
     with contextlib.closing(results), open(out / STAGING / WARNINGS_FILE, "a", encoding="utf-8") as warnings:
         for task, result in progress(results, total=len(todo), unit="clips"):
             if isinstance(result, Failure):
                 skipped.append(Skipped(task.spec.id, str(task.spec.path), result.reason, result.details))
-                continue
-            with replacing(task.staged) as file:
-                file.write(result.data)
-            if result.warnings:
-                print(json.dumps({"id": task.spec.id, "warnings": result.warnings}), file=warnings, flush=True)
+            elif result:
+                print(json.dumps({"id": task.spec.id, "warnings": result}), file=warnings, flush=True)
     return sorted(skipped, key=lambda clip: clip.id)
+
+
+def _staged(todo: Sequence[_Task], out: Path, options: Options) -> Generator[tuple[_Task, tuple[str, ...] | Failure]]:
+    """Every task with the warnings of its clip, its record in place, or why there is none."""
+    if options.runner:
+        from v2s_jax.data.beam import beam_options, run_on_beam
+
+        how = beam_options(options.runner, options.runner_options, options.jobs)
+        yield from run_on_beam(stage, extract_task, todo, out / STAGING / "outcomes", how, options.timeout)
+        return
+    results = run_isolated(extract_task, todo, max(1, min(options.jobs, len(todo))), options.timeout)
+    with contextlib.closing(results):
+        for task, result in results:
+            yield task, result if isinstance(result, Failure) else stage(task, result)
+
+
+def stage(task: _Task, result: _Extracted) -> tuple[str, ...]:
+    """Puts a record in its place; returns its clip's warnings."""
+    with replacing(task.staged) as file:
+        file.write(result.data)
+    return result.warnings
 
 
 def extract_task(task: _Task) -> _Extracted:
@@ -200,7 +224,7 @@ def _finish(corpus: Corpus, staged: Sequence[_Task], skipped: Sequence[Skipped],
         SKIPPED_FILE: [dataclasses.asdict(clip) for clip in skipped],
         WARNINGS_FILE: [latest[id] for id in sorted(latest)],
     }
-    publish(corpus, by_split, out, options.recipe(), notes)
+    publish(corpus, by_split, out, options.recipe(), notes, options.shard_megabytes)
 
 
 def read_skipped(out: Path) -> list[Skipped]:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ def publish(
     out: Path,
     recipe: Mapping[str, Any],
     notes: Mapping[str, Sequence[dict]],
+    shard_megabytes: int = 128,
 ) -> None:
     """Makes the data set `out` of staged records.
 
@@ -59,13 +61,14 @@ def publish(
         out: the data set's folder; its staging goes.
         recipe: for the metadata.
         notes: lines of JSON by the name of the file that they go to; none is written without lines.
+        shard_megabytes: about the most, of a file.
     """
     from v2s_jax.data.builder import build
     from v2s_jax.data.sheet import contact_sheet
 
     work = out / STAGING / "build"
     shutil.rmtree(work, ignore_errors=True)
-    folder, metadata = build(corpus, staged, work)
+    folder, metadata = build(corpus, staged, work, shard_megabytes)
     write_metadata(folder, dataclasses.replace(metadata, recipe=dict(recipe)))
     if any(split.fields.get("mouth") for split in metadata.splits.values()):
         contact_sheet(folder, folder / "contact_sheet.png")
@@ -101,8 +104,10 @@ def writing_to(out: Path) -> Iterator[None]:
     """Turns what can go wrong while writing `out` into one sentence.
 
     Raises:
-        V2SError: it cannot be written, or its disk is full.
+        V2SError: it cannot be written, is no folder but a URL, or its disk is full.
     """
+    if re.match(r"[a-z][a-z0-9]+:/", str(out)):
+        raise V2SError(f"{out} is a URL, and data sets go to folders; mount its bucket and name the folder with --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not os.access(out, os.W_OK):
