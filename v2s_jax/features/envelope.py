@@ -2,8 +2,10 @@
 
 ESTOI (Jensen and Taal 2016, "An algorithm for predicting the intelligibility of speech masked by modulated noise
 maskers") compares envelopes of 15 third-octave bands over 384 ms, each band normalised over time and each frame over
-bands. Here the bands are sums of mel bins, the segments 380 ms, and silent frames are left out of the mean instead of
-being cut out of the sound, so that it is differentiable, needs no waveform and can be trained on.
+bands. Here the bands are sums of mel bins, the segments 380 ms, and segments of silence alone are left out of the mean
+instead of silent frames being cut out of the sound, so that it is differentiable, needs no waveform and can be trained
+on. ESTOI itself cuts nothing where a recording's room is never 40 dB below its speech, as in GRID: there it counts what
+a face tells nothing about.
 """
 
 import functools
@@ -39,7 +41,7 @@ def bands() -> Float[np.ndarray, "80 15"]:
 def envelope_correlation(
     target: Float[Array, "B M 80"], candidate: Float[Array, "B M 80"], mask: Bool[Array, "B M 1"]
 ) -> Float[Array, ""]:
-    """Mean correlation of the audible frames of all clips, up to 1; rows without one count as none.
+    """Mean correlation of the frames of all clips, up to 1, but for segments in which there is nothing to hear.
 
     Args:
         target: natural-log mel of the recording, not scaled.
@@ -51,8 +53,8 @@ def envelope_correlation(
     audible = mask[..., 0] & (loudness > loudness.max(1, keepdims=True) - AUDIBLE)
     alike = jnp.sum(_normalised(_segments(wanted)) * _normalised(_segments(heard)), -1)
     # A segment that reaches into padding would be compared by the padding.
-    counts = _segments(audible[..., None])[..., 0] & _segments(mask).all((2, 3), keepdims=True)[..., 0]
-    return jnp.sum(jnp.where(counts, alike, 0)) / jnp.maximum(counts.sum(), 1)
+    counts = _segments(audible[..., None]).any((2, 3)) & _segments(mask).all((2, 3))
+    return jnp.sum(jnp.where(counts, alike.mean(-1), 0)) / jnp.maximum(counts.sum(), 1)
 
 
 def _envelopes(mel: jax.Array, mask: jax.Array) -> Float[Array, "B M 15"]:
