@@ -58,9 +58,12 @@ def test_progress_says_rate_waiting_and_time_left(capsys, monkeypatch):
     now = [100.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     progress = Progress(start=10, total=1000)
-    progress.waited(1.0)
-    now[0] += 10
-    assert progress.report(30, {"loss": 0.5}) == {"steps_per_second": 2.0, "data_wait": 0.1}
+    for kind, seconds in (("data_wait", 1), ("device_wait", 6)):
+        with progress.waiting(kind):
+            now[0] += seconds
+    now[0] += 3
+    shares = {"data_wait": 0.1, "device_wait": 0.6, "host": pytest.approx(0.3)}
+    assert progress.report(30, {"loss": 0.5}) == {"steps_per_second": 2.0, **shares}
     assert capsys.readouterr().err == "step 30/1000: loss 0.5, 2 steps/s, data wait 10.0%, 8 min 5 s left\n"
     progress.restart(30)
     assert progress.report(30, {"loss": 0.5}) == {}

@@ -134,7 +134,9 @@ class Run:
             self.watchdog.beat()
             verdict.after_step()
             try:
-                self.note(self.metrics.push(step, metrics))
+                with self.progress.waiting("device_wait"):
+                    before = self.metrics.push(step, metrics)
+                self.note(before)
                 self.progress.advance()
                 if step == self.start + 1:
                     self.first_step(step)
@@ -191,10 +193,8 @@ class Run:
 
     def next_batch(self, batches: Iterator) -> Any:
         """The next batch; the time it took counts as waiting for data."""
-        before = time.perf_counter()
-        batch = next(batches)
-        self.progress.waited(time.perf_counter() - before)
-        return batch
+        with self.progress.waiting("data_wait"):
+            return next(batches)
 
     def due(self, step: int, every: int) -> bool:
         """Whether something that happens every so many steps, and at the end, happens now."""

@@ -1,11 +1,12 @@
 """Where a run's numbers, pictures and sounds go: `metrics.jsonl`, TensorBoard, the console. Only process 0 writes."""
 
+import contextlib
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,8 @@ class Progress:
 
     def restart(self, step: int) -> None:
         """Begins measuring anew (after compiling, or a validation)."""
-        self._since, self._first, self._waited = time.perf_counter(), step, 0.0
+        self._since, self._first = time.perf_counter(), step
+        self._waited = {"data_wait": 0.0, "device_wait": 0.0}
 
     def rewind(self, step: int) -> None:
         """Goes back to an earlier step."""
@@ -142,9 +144,12 @@ class Progress:
         """Seconds since measuring began."""
         return max(time.perf_counter() - self._since, 1e-9)
 
-    def waited(self, seconds: float) -> None:
-        """Adds time spent waiting for a batch."""
-        self._waited += seconds
+    @contextlib.contextmanager
+    def waiting(self, kind: str) -> Iterator[None]:
+        """Counts the time of the block as `data_wait`, for a batch, or `device_wait`, for the step before to end."""
+        before = time.perf_counter()
+        yield
+        self._waited[kind] += time.perf_counter() - before
 
     def advance(self) -> None:
         """One step more on the bar."""
@@ -152,17 +157,21 @@ class Progress:
             self._bar.update()
 
     def report(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
-        """Shows where the run is, and returns the rate and the share of waiting for the log."""
-        rate, share = (step - self._first) / self.elapsed(), self._waited / self.elapsed()
+        """Shows where the run is, and returns the rate and where the time went for the log.
+
+        `host` is the share in which neither a batch nor the device was waited for: Python, and what it writes.
+        """
+        elapsed = self.elapsed()
+        rate, shares = (step - self._first) / elapsed, {kind: took / elapsed for kind, took in self._waited.items()}
         words = ", ".join(f"{name} {value:.4g}" for name, value in means.items() if name.startswith("loss"))
         if rate:
             left = _duration((self._total - step) / rate)
-            words += f", {rate:.3g} steps/s, data wait {share:.1%}, {left} left"
+            words += f", {rate:.3g} steps/s, data wait {shares['data_wait']:.1%}, {left} left"
         if self._bar is not None:
             self._bar.set_postfix_str(words)
         elif self._active:
             print(f"step {step}/{self._total}: {words}", file=sys.stderr, flush=True)
-        return {"steps_per_second": rate, "data_wait": share} if rate else {}
+        return {"steps_per_second": rate, **shares, "host": 1 - sum(shares.values())} if rate else {}
 
     def say(self, message: str) -> None:
         """A message that does not tear the bar."""
