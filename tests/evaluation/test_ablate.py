@@ -7,6 +7,7 @@ import pytest
 
 from tests import small_av2a, small_diffv2s, small_faces2voices
 from tests.small_model import save_small
+from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.evaluation import ablate
 from v2s_jax.evaluation.variants import Variant, load_variants
@@ -201,6 +202,7 @@ def test_a_model_is_loaded_with_other_settings(diffv2s):
         ([{"name": "a", "contrast": "much"}], "contrast is 'much', expected a number"),
         ([{"name": "a", "contrast": True}], "contrast is 'True', expected a number"),
         ([{"name": "a", "contrast": -1}], "variant a: the model's config has synthesis.contrast = -1"),
+        ([{"name": "a", "face": "nobody's"}], r"variant 1 \(a\): face is \"nobody's\", expected 'own' or 'other'"),
         ([{"name": "a", "degrade": "fog=1"}], r"variant 1 \(a\): 'fog=1' is no way to degrade video"),
         ([{"name": "a", "sampler": {"evaluations": "few"}}], "sampler.evaluations is 'few', expected a number"),
         ([{"name": "a", "sampler": {"steps": 3}}], "variant a: this model's sampler has no 'steps': it knows eval"),
@@ -246,6 +248,24 @@ def test_every_example_lists_variants(path, diffv2s, faces2voices, av2a):
     assert len(variants) >= 3
     distinct = {json.dumps(variant.system): variant for variant in variants}
     assert len(ablate.prepare(list(distinct.values()))) == len(distinct)
+
+
+def test_the_face_of_another_speaker_is_shown(talker_data, svts, monkeypatch):
+    dataset, seen = ShardedDataset(talker_data, "train"), []
+    synthesizer = Synthesizer.from_pretrained(svts)
+    speak = synthesizer.synthesize_record
+    monkeypatch.setattr(Synthesizer, "synthesize_record", lambda _, record: seen.append(record) or speak(record))
+    voice = ablate.Voice(Variant("wrong", str(svts), face="other"), synthesizer, dataset)
+    for index, speaker in enumerate(dataset.speakers):
+        record = dataset.read(index)
+        voice(record)
+        place = ablate.stranger(dataset, record.id)
+        assert dataset.speakers[place] != speaker
+        np.testing.assert_array_equal(seen[-1].face, dataset.read(place).face)
+        np.testing.assert_array_equal(seen[-1].expression, record.expression)
+    dataset.speakers = ["t00"] * len(dataset)
+    with pytest.raises(V2SError, match="needs a split of several speakers"):
+        voice(dataset.read(0))
 
 
 def test_there_are_examples():

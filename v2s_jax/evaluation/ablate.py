@@ -122,14 +122,16 @@ class Voice:
     """Speaks the records of a data set as a variant would, and keeps count of the network's work.
 
     Attributes:
-        variant: says how the video is degraded, alike for every variant with the same words.
+        variant: says how the video is degraded, alike for every variant with the same words, and whose face is shown.
         synthesizer: speaks.
+        dataset: of the records.
         spent: seconds of the network's work so far.
         spoken: seconds of speech so far.
     """
 
     variant: Variant
     synthesizer: Synthesizer
+    dataset: ShardedDataset
     spent: float = 0.0
     spoken: float = 0.0
 
@@ -142,10 +144,27 @@ class Voice:
         if record.mouth is not None and self.variant.degrade:
             rng = np.random.default_rng(zlib.crc32(record.id.encode()))
             record = dataclasses.replace(record, mouth=degrade(record.mouth, self.variant.degrade, rng))
+        if self.variant.face == "other":
+            other = self.dataset.read(stranger(self.dataset, record.id), ("face", "face_embedding"))
+            record = dataclasses.replace(record, face=other.face, face_embedding=other.face_embedding)
         speech = self.synthesizer.synthesize_record(record)
         self.spent += speech.timings["network"]
         self.spoken += speech.seconds
         return speech.waveform
+
+
+def stranger(dataset: ShardedDataset, id: str) -> int:
+    """The place of the next record of another speaker, from the start again behind the last.
+
+    Raises:
+        V2SError: there is none.
+    """
+    here = dataset.ids.index(id)
+    places = [*range(here + 1, len(dataset)), *range(here)]
+    found = next((place for place in places if dataset.speakers[place] != dataset.speakers[here]), None)
+    if found is None:
+        raise V2SError(f"face 'other' needs a split of several speakers; {dataset.split} of {dataset.path} has one")
+    return found
 
 
 def _evaluate(
@@ -166,7 +185,7 @@ def _evaluate(
     if (old := _read(path)) is not None and facts.items() <= old["about"].items():
         return old, True
     path.unlink(missing_ok=True)  # the waveforms beside it are about to change
-    voice = Voice(variant, synthesizer)
+    voice = Voice(variant, synthesizer, dataset)
     pairs, failures = speak_split(voice, FIELDS, dataset, path.parent, args.limit)
     about = facts | {COST: f"{voice.spent / voice.spoken:.5g}"}
     evaluation = evaluate(

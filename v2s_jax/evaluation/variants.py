@@ -21,6 +21,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "contrast": (_NUMBER, "a number"),
     "vocoder": ((str,), "a name or path"),
     "degrade": ((str,), "such as 'blur=2'"),
+    "face": ((str,), "'own' or 'other'"),
     "series": ((str, list, tuple), "a name or several"),
     "x": (_NUMBER, "a number"),
 }
@@ -38,6 +39,7 @@ class Variant:
         contrast: of the mel before the vocoder.
         vocoder: name or path.
         degrade: what is done to the video, in the words of `media/degrade.py`.
+        face: whose identity the model is shown: "own", or "other" for that of the split's next clip of another speaker.
         series: the curves that it is a point of.
         x: its place on them.
     """
@@ -49,13 +51,14 @@ class Variant:
     contrast: float | None = None
     vocoder: str | None = None
     degrade: str = ""
+    face: str = "own"
     series: tuple[str, ...] = ()
     x: float | None = None
 
     def settings(self) -> dict[str, Any]:
         """What its speech depends on, without what is left to the model."""
-        names = ("model", "system", "sampler", "contrast", "vocoder", "degrade")
-        return {name: value for name in names if (value := getattr(self, name)) not in ({}, None, "")}
+        names = ("model", "system", "sampler", "contrast", "vocoder", "degrade", "face")
+        return {name: value for name in names if (value := getattr(self, name)) not in ({}, None, "", "own")}
 
 
 def load_variants(path: str | os.PathLike, model: str | None) -> list[Variant]:
@@ -97,6 +100,8 @@ def _variant(entry: Any, model: str | None, where: str) -> Variant:
     for name, value in entry.get("sampler", {}).items():
         if not _is(value, _NUMBER):
             raise V2SError(f"{where}: sampler.{name} is {str(value)[:40]!r}, expected a number")
+    if entry.get("face", "own") not in ("own", "other"):
+        raise V2SError(f"{where}: face is {entry['face'][:40]!r}, expected 'own' or 'other'")
     try:
         parse(entry.get("degrade", ""))
     except V2SError as error:
