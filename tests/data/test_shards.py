@@ -42,6 +42,9 @@ def test_records_are_those_written(dataset_dir, records, split):
             np.testing.assert_array_equal(read.pitch, written.pitch)
 
 
+@pytest.mark.filterwarnings(
+    r"ignore:label\(\) is deprecated:DeprecationWarning"
+)  # TFDS, with the protobuf that Beam takes
 def test_same_as_the_reader_of_tfds(dataset_dir):
     """Field by field and in the same order."""
     theirs = tfds.builder_from_directory(dataset_dir).as_data_source(split="train")
