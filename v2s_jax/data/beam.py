@@ -66,6 +66,8 @@ def run_on_beam(
     Raises:
         V2SError: the runner failed, or its workers do not write to this machine's `OUT`.
     """
+    if not tasks:
+        return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     bundles = [tasks[start : start + BUNDLE] for start in range(0, len(tasks), BUNDLE)]
