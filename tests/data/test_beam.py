@@ -28,10 +28,13 @@ def records(folder) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_it_makes_the_data_set_that_processes_of_one_machine_make(talker_tree, talker_data, tmp_path):
     tree = shutil.copytree(talker_tree, tmp_path / "tree")
+    for clip in sorted(tree.glob("*/*.mp4"))[2:]:
+        clip.unlink()
     (tree / "t01" / "broken.mp4").write_text("this is a text file")
     out = tmp_path / "out"
     summary = prepare(Grid(), tree, out, Options(jobs=2, runner="direct"))
-    assert records(out) == records(talker_data)
+    made, whole = records(out), records(talker_data)
+    assert len(made) == 2 and made.items() <= whole.items()
     assert [clip.id for clip in summary.skipped] == ["t01/broken"] and "broken.mp4" in summary.skipped[0].reason
     assert not (out / STAGING).exists()
 

@@ -59,7 +59,7 @@ def row_beside_others(row, lengths, padding, run):
 
 @pytest.mark.slow
 @given(
-    length=st.sampled_from([1, 2, 3, 5]),
+    length=st.sampled_from([2, 5]),
     other=st.integers(0, 5),
     row=st.integers(0, 1),
     padding=st.integers(0, 99).map(padding_of),
