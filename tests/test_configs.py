@@ -91,7 +91,7 @@ def flatten(settings: dict, above: str = "") -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path, asked", different(), ids=lambda given: given.stem if isinstance(given, Path) else "")
+@pytest.mark.parametrize("path, asked", [pytest.param(*entry, id=entry[0].stem) for entry in different()])
 def test_every_config_trains_two_steps(path, asked, talker_drafts, tmp_path):
     config = shrink(load_config(path), talker_drafts)
     config.update_from_flattened_dict(asked)
@@ -99,6 +99,7 @@ def test_every_config_trains_two_steps(path, asked, talker_drafts, tmp_path):
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {entry["step"] for entry in entries if any(name.startswith("loss") for name in entry)} == {1, 2}
     assert any(config.train.best in entry for entry in entries)
+    assert all(entry["device_wait"] > 0 and entry["data_wait"] > 0 for entry in entries if "host" in entry)
     assert {path.name for path in tmp_path.iterdir() if (path / "checkpoints").is_dir()} == set(
         config.train.stages[:-1]
     )

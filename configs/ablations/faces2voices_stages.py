@@ -1,4 +1,4 @@
-"""What each stage is for: the voice of nobody, of another's face or of the true sound, no prosody, fewer evaluations.
+"""What each stage is for: the voice of nobody or of the true sound, prosody left out, and numbers of evaluations.
 
 Command: `v2s-jax ablate configs/ablations/faces2voices_stages.py --model MODEL --data DIR --out DIR`
 """
@@ -15,7 +15,6 @@ STAGES = {
 def get_variants():
     """Stages left out one by one; then the whole with more and fewer evaluations, guided and not."""
     stages = [{"name": name, "system": system} for name, system in STAGES.items()]
-    stages.insert(1, {"name": "wrong-face", "face": "other"})  # of a split of several speakers
     counts = [
         {
             "name": f"{series}-{n}",

@@ -84,6 +84,14 @@ def test_copy_synthesis_is_scored(prepared, tmp_path, capsys):
     assert "MCD" in capsys.readouterr().out
 
 
+def test_what_is_evened_out_is_heard(talker_data, tmp_path):
+    def spoken(name, **options):
+        pairs, _ = synthesize_split(None, talker_data, "train", tmp_path / name, 1, "griffin_lim", **options)
+        return read_wav(pairs[0].generated)
+
+    assert np.abs(spoken("room") - spoken("hum", room_below=20.0)).max() > 1e-3
+
+
 def test_a_limit_takes_clips_from_all_over_the_split(prepared, tmp_path):
     model, data, _ = prepared
     pairs, failures = synthesize_split(str(model), data, "test", tmp_path, limit=2)

@@ -39,14 +39,14 @@ def beam_options(runner: str, options: str, jobs: int) -> Any:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise V2SError("prepare --runner needs Apache Beam; pip install 'v2s-jax[beam]'") from error
-    flags = [f"--runner={_SHORT.get(runner.lower(), runner)}", *shlex.split(options)]
+    flags = [f"--runner={_SHORT.get(runner.lower(), runner)}"]
     if runner.lower() == "direct":
         flags += ["--direct_running_mode=multi_threading", f"--direct_num_workers={jobs}"]
-    return PipelineOptions(flags)
+    return PipelineOptions([*flags, *shlex.split(options)])
 
 
 def run_on_beam(
-    stage: Callable[[Any, Any], tuple[str, ...]],
+    write: Callable[[Any, Any], tuple[str, ...]],
     extract: Callable[[Any], Any],
     tasks: Sequence[Any],
     folder: Path,
@@ -56,7 +56,7 @@ def run_on_beam(
     """Applies `extract` to every task on Beam's workers; yields (task, warnings or Failure) as they finish.
 
     Args:
-        stage: writes a task's result, on the worker, and returns its warnings; picklable.
+        write: puts a task's result in its place, on the worker, and returns its warnings; picklable.
         extract: picklable; what it raises becomes a Failure, a clip that crashes its process too.
         tasks: picklable.
         folder: new, in `OUT`; for what the workers leave.
@@ -72,7 +72,7 @@ def run_on_beam(
     folder.mkdir(parents=True)
     bundles = [tasks[start : start + BUNDLE] for start in range(0, len(tasks), BUNDLE)]
     payloads = [
-        pickle.dumps((stage, extract, bundle, str(folder / f"{number}.json"), timeout))
+        pickle.dumps((write, extract, bundle, str(folder / f"{number}.json"), timeout))
         for number, bundle in enumerate(bundles)
     ]
     waiting = set(range(len(bundles)))
@@ -135,13 +135,13 @@ def _running(payloads: Sequence[bytes], options: Any) -> Iterator[_Pipeline]:
 
 def stage_bundle(payload: bytes) -> None:
     """What a worker does with one element: stages the bundle's records and says what came of each."""
-    stage, extract, tasks, path, timeout = pickle.loads(payload)
+    write, extract, tasks, path, timeout = pickle.loads(payload)
     places = {id(task): number for number, task in enumerate(tasks)}
     outcomes: list[dict[str, Any]] = [{}] * len(tasks)
     with contextlib.closing(run_isolated(extract, tasks, 1, timeout)) as results:
         for task, result in results:
             failed = isinstance(result, Failure)
-            said = {"reason": result.reason, "details": result.details} if failed else {"warnings": stage(task, result)}
+            said = {"reason": result.reason, "details": result.details} if failed else {"warnings": write(task, result)}
             outcomes[places[id(task)]] = said
     with replacing(path) as file:
         file.write(json.dumps(outcomes).encode())

@@ -141,7 +141,7 @@ def _stage(tasks: Sequence[_Task], out: Path, options: Options) -> list[Skipped]
     for folder in {task.staged.parent for task in todo}:
         folder.mkdir(parents=True, exist_ok=True)
     skipped = []
-    results = _staged(todo, out, options)
+    results = _outcomes(todo, out, options)
     with contextlib.closing(results), open(out / STAGING / WARNINGS_FILE, "a", encoding="utf-8") as warnings:
         for task, result in progress(results, total=len(todo), unit="clips"):
             if isinstance(result, Failure):
@@ -151,21 +151,21 @@ def _stage(tasks: Sequence[_Task], out: Path, options: Options) -> list[Skipped]
     return sorted(skipped, key=lambda clip: clip.id)
 
 
-def _staged(todo: Sequence[_Task], out: Path, options: Options) -> Generator[tuple[_Task, tuple[str, ...] | Failure]]:
+def _outcomes(todo: Sequence[_Task], out: Path, options: Options) -> Generator[tuple[_Task, tuple[str, ...] | Failure]]:
     """Every task with the warnings of its clip, its record in place, or why there is none."""
     if options.runner:
         from v2s_jax.data.beam import beam_options, run_on_beam
 
         how = beam_options(options.runner, options.runner_options, options.jobs)
-        yield from run_on_beam(stage, extract_task, todo, out / STAGING / "outcomes", how, options.timeout)
+        yield from run_on_beam(write_record, extract_task, todo, out / STAGING / "outcomes", how, options.timeout)
         return
     results = run_isolated(extract_task, todo, max(1, min(options.jobs, len(todo))), options.timeout)
     with contextlib.closing(results):
         for task, result in results:
-            yield task, result if isinstance(result, Failure) else stage(task, result)
+            yield task, result if isinstance(result, Failure) else write_record(task, result)
 
 
-def stage(task: _Task, result: _Extracted) -> tuple[str, ...]:
+def write_record(task: _Task, result: _Extracted) -> tuple[str, ...]:
     """Puts a record in its place; returns its clip's warnings."""
     with replacing(task.staged) as file:
         file.write(result.data)
