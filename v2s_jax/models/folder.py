@@ -20,14 +20,15 @@ import numpy as np
 from flax import nnx, traverse_util
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.registry import MODELS, construct
 from v2s_jax.models.rngs import Rngs
-from v2s_jax.models.settings import CARD, CONFIG, WEIGHTS, Section, checked_config, read_json
+from v2s_jax.models.settings import CARD, CONFIG, SHARED, WEIGHTS, Section, checked_config, read_json
+from v2s_jax.models.weights_file import Tensor, open_weights, without_shared
 
 PART = Section("model", MODELS)
 DTYPES = ("float32", "float16")
@@ -88,6 +89,7 @@ def write_folder(
     stats: Mapping[Any, Any],
     card: str,
     dtype: str,
+    shared: Mapping[str, str] | None = None,
 ) -> None:
     """Writes config, weights and card, whole or not at all.
 
@@ -98,14 +100,19 @@ def write_folder(
         stats: likewise, every variable that is no parameter.
         card: Markdown text.
         dtype: of matrices and kernels in the file. Vectors (biases, norms) and statistics are few and stay float32.
+        shared: parts left to a folder beside the new one, as `{"encoder": "other/encoder"}`.
 
     Raises:
-        V2SError: the folder is not empty or cannot be written, or a weight does not fit `dtype`.
+        V2SError: the folder is not empty or cannot be written, a weight does not fit `dtype`, or what is to be shared
+            is not the same there.
     """
     if dtype not in DTYPES:
         raise V2SError(f"weights cannot be stored as {dtype!r}; known are {', '.join(DTYPES)}")
     weights = {name: stored(name, value, dtype) for name, value in flat_names(params).items()}
     weights |= {name: stored(name, value, "float32") for name, value in flat_names(stats).items()}
+    if shared:
+        config = {**config, SHARED: dict(shared)}
+        weights = without_shared(Path(folder), config, weights)
     with new_folder(folder) as temporary:
         write_json(temporary / CONFIG, config)
         (temporary / CARD).write_text(card, encoding="utf-8")
@@ -119,14 +126,13 @@ def read_folder(folder: str | os.PathLike, section: Section, dtype: DTypeLike = 
         V2SError: a file is missing or damaged, or config and weights are of different models, or of no such section.
     """
     config_path, weights_path = Path(folder) / CONFIG, Path(folder) / WEIGHTS
-    config = checked_config(read_json(config_path), section, config_path)
+    content = read_json(config_path)
+    config = checked_config(content, section, config_path)
     abstract = abstract_module(config[section.key], section, config_path, dtype)
-    try:
-        with safe_open(weights_path, "numpy") as file:
-            _check_header(abstract, file, weights_path)
-            return config, _filled(abstract, file.get_tensor)
-    except (OSError, SafetensorError) as error:
-        raise V2SError(f"{weights_path}: not readable as a model's weights ({error}); fetch the model again") from error
+    with open_weights(Path(folder), content) as tensors:
+        _check_header(abstract, tensors, weights_path)
+        own = ConfigDict({key: value for key, value in config.items() if key != SHARED})
+        return own, _filled(abstract, lambda name: tensors[name].read())
 
 
 def assemble(
@@ -237,10 +243,9 @@ def _umask() -> int:
     return umask
 
 
-def _check_header(abstract: nnx.Module, file: Any, path: Path) -> None:
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
-    _check_shapes(abstract, {name: tuple(part.get_shape()) for name, part in slices.items()}, path)
-    odd = sorted(name for name, part in slices.items() if part.get_dtype() not in _STORED)
+def _check_header(abstract: nnx.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    _check_shapes(abstract, {name: tensor.shape for name, tensor in tensors.items()}, path)
+    odd = sorted(name for name, tensor in tensors.items() if tensor.kind not in _STORED)
     if odd:
         raise V2SError(f"{path}: {', '.join(odd)} are not float32 or float16; export the model again")
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from v2s_jax.errors import V2SError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"  # the files of a model's folder
+SHARED = "shared"  # the section of a config that says which parts are those of another folder
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_NUMBER = 1 << 16  # of any size in a config, so that a mistaken one costs a sentence and not the memory
 _MAX_ENTRIES = 64  # of any list in a config

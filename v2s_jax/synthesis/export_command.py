@@ -68,12 +68,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=positive, default=1, metavar="N", help="of stablehlo programs that need a fixed one"
     )
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of matrices in the file")
+    parser.add_argument(
+        "--share",
+        type=_shared,
+        action="append",
+        default=[],
+        metavar="PART=FOLDER/PART",
+        help="leave a part to a folder beside DIR that has the same, such as a frozen encoder",
+    )
     parser.add_argument("--card", type=Path, metavar="FILE", help="model card in Markdown (default: one is made)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exports and says what was written."""
     check_free(args.out)
+    if args.share and (args.format == "stablehlo" or args.part or args.layout == "original"):
+        raise V2SError("--share is of a system's folder; leave --format, --part and --layout out")
     if args.format == "stablehlo":
         return _export_programs(args)
     given = _read(args.card) if args.card else None
@@ -94,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         config, params, stats = handed_on(found)
         speaks = found.module.kind != "embedding" and "mouth" in found.module.fields
         card = given or found.card or model_card(name, config, count, speaks)
-        save_pretrained(args.out, config, params, stats, card, args.dtype)
+        save_pretrained(args.out, config, params, stats, card, args.dtype, dict(args.share))
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")
     return 0
@@ -120,6 +130,11 @@ def _export_programs(args: argparse.Namespace) -> int:
         + ("" if about["waveform"] else "; to the mel alone, since griffin_lim is no network")
     )
     return 0
+
+
+def _shared(text: str) -> tuple[str, str]:
+    part, place = text.split("=")
+    return part, place
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ def save_pretrained(
     stats: Mapping[Any, Any],
     card: str,
     dtype: str = "float32",
+    shared: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a system as a folder, whole or not at all.
 
@@ -38,14 +39,16 @@ def save_pretrained(
         stats: likewise, every variable that is no parameter.
         card: Markdown text for people: data, command, hardware, figures, licence.
         dtype: of matrices and kernels in the file; see `models.folder.write_folder`.
+        shared: parts left to folders beside it; see there, too.
 
     Raises:
-        V2SError: the folder is not empty or cannot be written, or a weight does not fit `dtype`.
+        V2SError: the folder is not empty or cannot be written, a weight does not fit `dtype`, or what is to be shared
+            is not the same there.
     """
     content = json.loads(config.to_json())
     for settings in (content, *content.get("stages", {}).values()):
         _cut_paths(settings)
-    folders.write_folder(folder, content, params, stats, card, dtype)
+    folders.write_folder(folder, content, params, stats, card, dtype, shared)
 
 
 def _cut_paths(settings: dict[str, Any]) -> None:

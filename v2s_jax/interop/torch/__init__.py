@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.table import export_weights
-from v2s_jax.models.settings import CONFIG, WEIGHTS, named_in, read_json, section_of
+from v2s_jax.models.settings import CONFIG, named_in, read_json, section_of
+from v2s_jax.models.weights_file import open_weights
 
 
 class _Twin(NamedTuple):
@@ -63,7 +62,7 @@ def load(folder: str | os.PathLike) -> torch.nn.Module:
     Raises:
         V2SError: a file is missing or damaged, or config and weights are of different models.
     """
-    config_path, weights_path = Path(folder) / CONFIG, Path(folder) / WEIGHTS
+    config_path = Path(folder) / CONFIG
     section, whole = section_of(folder), read_json(config_path)
     config = whole[section] if section else {}
     names = _MODULES.get(section or "", {})
@@ -72,16 +71,13 @@ def load(folder: str | os.PathLike) -> torch.nn.Module:
         raise V2SError(f"{config_path}: expected the config of {known}")
     twin = names[config["name"]]
     prefix = f"{twin.part}." if twin.part else ""
+    with open_weights(Path(folder), whole) as tensors:
+        weights = {name.removeprefix(prefix): np.asarray(tensor.read(), np.float32) for name, tensor in tensors.items()}
     try:
         config = config[twin.part] if twin.part else config
         module = _attribute("v2s_jax.interop.torch", twin.module)(config)
-        weights = {
-            name.removeprefix(prefix): np.asarray(value, np.float32) for name, value in load_file(weights_path).items()
-        }
         state = export_weights(_attribute("v2s_jax.interop.tables", twin.table)(config), weights)
         module.load_state_dict({name: torch.tensor(value) for name, value in state.items()}, assign=True)
-    except (OSError, SafetensorError) as error:
-        raise V2SError(f"{weights_path}: not readable as a model's weights ({error}); fetch the model again") from error
     except (V2SError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise V2SError(f"{folder}: no model that this version exports ({reason}); export it again") from error
