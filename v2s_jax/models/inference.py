@@ -7,6 +7,7 @@ import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
+from v2s_jax.models.compiling import compiler_options
 from v2s_jax.models.fold import fold
 
 
@@ -42,7 +43,7 @@ class Inference:
             args, kwargs = jax.tree.unflatten(structure, leaves)
             return nnx.merge(graphdef, weights)(*args, **kwargs)
 
-        self._run = jax.jit(run, static_argnums=(2, 3))
+        self._run = jax.jit(run, static_argnums=(2, 3), compiler_options=compiler_options())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns for these arguments."""

@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from v2s_jax.models.compiling import compiler_options
+
 _ROWS = "rows"
 
 
@@ -26,11 +28,11 @@ def over_devices(function: Callable, by_row: Sequence[bool]) -> Any:
         by_row: for each argument whether it has rows; the others are the same everywhere.
     """
     if jax.local_device_count() == 1:
-        return jax.jit(function)
+        return jax.jit(function, compiler_options=compiler_options())
     specs = tuple(PartitionSpec(_ROWS) if rows else PartitionSpec() for rows in by_row)
     mapped = jax.shard_map(function, mesh=_mesh(), in_specs=specs, out_specs=PartitionSpec(_ROWS), check_vma=False)
     shardings = tuple(NamedSharding(_mesh(), spec) for spec in specs)
-    return jax.jit(mapped, in_shardings=shardings)
+    return jax.jit(mapped, in_shardings=shardings, compiler_options=compiler_options())
 
 
 def everywhere(weights: Any) -> Any:

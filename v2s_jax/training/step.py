@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from v2s_jax.data.batch import Batch
+from v2s_jax.models.compiling import compiler_options
 from v2s_jax.models.rngs import Rngs
 from v2s_jax.training.accumulate import value_and_gradients
 from v2s_jax.training.ema import update_ema
@@ -113,7 +114,8 @@ def make_eval_steps(system: nnx.Module, players: list[Player]) -> tuple[Callable
 def compile_eval_steps(steps: tuple[Callable, Callable], mesh: Mesh) -> tuple[Any, Any]:
     """`jax.jit` of `make_eval_steps`, results on every device so that any host can read them."""
     everywhere = NamedSharding(mesh, PartitionSpec())
-    losses, synthesize = (jax.jit(step, out_shardings=everywhere) for step in steps)
+    options = compiler_options(mesh.devices.flat[0].platform)
+    losses, synthesize = (jax.jit(step, out_shardings=everywhere, compiler_options=options) for step in steps)
     return losses, synthesize
 
 
@@ -126,4 +128,10 @@ def compile_train_step(step: Callable, state: State, batch: NamedSharding) -> An
         batch: sharding of every batch field.
     """
     everywhere = NamedSharding(batch.mesh, PartitionSpec())
-    return jax.jit(step, in_shardings=(state, batch), out_shardings=(state, everywhere), donate_argnums=(0,))
+    return jax.jit(
+        step,
+        in_shardings=(state, batch),
+        out_shardings=(state, everywhere),
+        donate_argnums=(0,),
+        compiler_options=compiler_options(batch.mesh.devices.flat[0].platform),
+    )
