@@ -25,7 +25,9 @@ def records(folder) -> dict[str, dict]:
     dataset = ShardedDataset(folder, "train")
     # Parsed, since TFDS writes a record's fields in any order.
     stored = [stored_values(dataset.raw(index)) for index in range(len(dataset))]
-    return {id: {name: list(values) for name, values in own.items()} for id, own in zip(dataset.ids, stored, strict=True)}
+    return {
+        id: {name: list(values) for name, values in own.items()} for id, own in zip(dataset.ids, stored, strict=True)
+    }
 
 
 @pytest.mark.slow

@@ -86,6 +86,13 @@ def test_grouped_convolution_and_its_gradients_equal_the_plain_one(stride, dilat
         np.testing.assert_allclose(own, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("taps", [4, 16])
+def test_groups_may_have_kernels_of_their_own(taps):
+    x, kernel = normal(2, 13, 6), normal(taps, 2, 9, seed=1)
+    found = ops1d.conv1d_of_groups(x, jnp.split(kernel, 3, axis=-1), taps // 2)
+    np.testing.assert_allclose(found, ops1d._plain(x, kernel, 1, taps // 2, 1, 3), atol=1e-5)
+
+
 @pytest.mark.parametrize(("taps", "padding"), [(1, 0), (5, 2), (3, 0), (4, 3), (5, 6)])
 def test_a_wide_and_short_convolution_and_its_gradients_equal_the_plain_one(taps, padding):
     x, kernel = normal(2, 4, 9), normal(taps, 9, 3, seed=1)

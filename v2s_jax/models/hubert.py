@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from v2s_jax.errors import V2SError
+from v2s_jax.models.gelu import gelu
 from v2s_jax.models.transformer import TransformerEncoder, layer_norm
 
 CONVS = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)  # channels, taps, stride: 320 samples to a frame
@@ -110,8 +111,8 @@ class TimeNorm(nnx.Module):
         count = jnp.maximum(where.sum(1, keepdims=True), 1)  # a row of padding alone must not give NaN
         mean = jnp.sum(jnp.where(where, x, 0), 1, keepdims=True) / count
         variance = jnp.sum(jnp.where(where, (x - mean) ** 2, 0), 1, keepdims=True) / count
-        x = (x - mean) * lax.rsqrt(variance + 1e-5)
-        return x * self.scale[...][None, None] + self.bias[...][None, None]
+        scale = self.scale[...][None, None] * lax.rsqrt(variance + 1e-5)
+        return x * scale + (self.bias[...][None, None] - mean * scale)  # so that a CPU need not keep x - mean
 
 
 class ConvBlock(nnx.Module):
@@ -139,14 +140,14 @@ class ConvBlock(nnx.Module):
             y = self.norm(y, mask).astype(self.dtype)
         elif self.norm_kind == "layer":
             y = self.norm(y).astype(self.dtype)
-        return jax.nn.gelu(y, approximate=False)
+        return gelu(y)
 
 
 class HuBERT(nnx.Module):
     """The encoder; weights that files hold beside it are kept so that nothing is lost in an export."""
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
-        self.config, self.dtype = FrozenConfigDict(config), dtype
+        self.config, self.dtype, self.folded = FrozenConfigDict(config), dtype, False
         blocks, width = [], 1
         for index, shape in enumerate(self.config.convs):
             norm = "none" if config.conv_norm == "group" and index else config.conv_norm
@@ -213,6 +214,25 @@ class HuBERT(nnx.Module):
         frames = count_frames(jnp.sum(~padding_mask, axis=1), convs)
         return jnp.arange(count_frames(padding_mask.shape[1], convs))[None] < frames[:, None]
 
+    def fold(self) -> None:
+        """Lets a CPU take the convolutions row by row, whose first outputs are large."""
+        self.folded = True
+
+    def _convolved(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+        """The last convolution's output; `mask` is of the first, the only one that can have a norm over time."""
+
+        def together(x, mask):
+            for index, conv in enumerate(self.convs):
+                x = conv(x, None if index else mask)
+            return x
+
+        def row_by_row(x, mask):
+            return lax.map(lambda row: together(*jax.tree.map(lambda part: part[None], row))[0], (x, mask))
+
+        if not self.folded or len(x) == 1:
+            return together(x, mask)
+        return lax.platform_dependent(x, mask, cpu=row_by_row, default=together)
+
     def _features(
         self, waveform: jax.Array, padding_mask: jax.Array | None, exact_padding: bool
     ) -> tuple[jax.Array, jax.Array]:
@@ -221,9 +241,7 @@ class HuBERT(nnx.Module):
         if not frames:
             raise V2SError(f"a waveform of {waveform.shape[1]} samples is too short for HuBERT: 400 make one frame")
         within = self._frame_mask(padding_mask, 1) if exact_padding and padding_mask is not None else None
-        x = waveform.astype(self.dtype)[..., None]
-        for index, conv in enumerate(self.convs):
-            x = conv(x, None if index else within)  # only the first can have a norm over time
+        x = self._convolved(waveform.astype(self.dtype)[..., None], within)
         if self.config.feature_norm:
             x = self.feature_norm(x)
         if self.config.feature_proj:

@@ -20,7 +20,9 @@ def _plain_conv3x3(x, kernel, stride):
     return lax.conv_general_dilated(x, kernel, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=_NHWC)
 
 
-def conv3x3(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C O"], stride: int = 1) -> Float[Array, "N h w O"]:
+def conv3x3(
+    x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C O"] | list[Float[Array, "C O"]], stride: int = 1
+) -> Float[Array, "N h w O"]:
     """3x3 convolution with padding 1, whose weight gradient on a CPU is a sum of matrix products.
 
     XLA:CPU computes the weight gradient as a convolution with a picture-sized kernel, several times slower than the
@@ -31,25 +33,37 @@ def conv3x3(x: Float[Array, "N H W C"], kernel: Float[Array, "3 3 C O"], stride:
 
     Args:
         x: pictures, channels last.
-        kernel: weights.
+        kernel: weights, or the nine matrices that `taps_of` makes of them.
         stride: 1 or 2, the same both ways.
 
     Returns:
         Pictures of ceil(H / stride) x ceil(W / stride).
     """
     if stride == 1 and max(x.shape[1:3]) <= _SMALL:
-        return lax.platform_dependent(x, kernel, cpu=_conv_by_taps, default=functools.partial(_plain_conv3x3, stride=1))
-    return _conv3x3(x, kernel, stride)
+        return lax.platform_dependent(
+            x, kernel, cpu=_conv_by_taps, default=lambda x, k: _plain_conv3x3(x, _whole(k), 1)
+        )
+    return _conv3x3(x, _whole(kernel), stride)
+
+
+def taps_of(kernel: Float[Array, "3 3 C O"]) -> list[Float[Array, "C O"]]:
+    """The matrices of a kernel, row by row."""
+    return [kernel[tap] for tap in itertools.product(range(3), repeat=2)]
+
+
+def _whole(kernel):
+    return jnp.stack(kernel).reshape(3, 3, *kernel[0].shape) if isinstance(kernel, list) else kernel
 
 
 def _conv_by_taps(x, kernel):
     """A matrix product for each tap, of the pixels that it finds inside: of 3x3 pictures 49 and not 81."""
     size = x.shape[1:3]
-    total = jnp.zeros((*x.shape[:3], kernel.shape[-1]), x.dtype)
-    for tap in itertools.product(range(3), repeat=2):
+    taps = kernel if isinstance(kernel, list) else taps_of(kernel)
+    total = jnp.zeros((*x.shape[:3], taps[0].shape[-1]), x.dtype)
+    for tap, matrix in zip(itertools.product(range(3), repeat=2), taps, strict=True):
         read = [slice(max(0, t - 1), n + min(0, t - 1)) for t, n in zip(tap, size, strict=True)]
         written = [(max(0, 1 - t), max(0, t - 1)) for t in tap]
-        product = x[:, read[0], read[1]] @ kernel[tap]
+        product = x[:, read[0], read[1]] @ matrix
         total = total + jnp.pad(product, ((0, 0), *written, (0, 0)))
     return total
 

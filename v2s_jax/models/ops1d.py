@@ -25,7 +25,7 @@ def conv1d(
 ) -> Float[Array, "B t O"]:
     """Convolution over time, as PyTorch's Conv1d without its bias.
 
-    XLA:CPU computes the gradients of a grouped convolution ten times slower than those of the groups one by one, those
+    XLA:CPU computes a grouped convolution slower than the groups one by one and its gradients ten times slower, those
     of a kernel of many taps slower still, and that of the input of a wide and short one mostly moves the kernel.
 
     Args:
@@ -60,11 +60,14 @@ def _plain(x, kernel, stride, padding, dilation, groups):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def _grouped(x, kernel, stride, padding, dilation, groups):
-    return _plain(x, kernel, stride, padding, dilation, groups)
+    def way(form):
+        return functools.partial(form, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+    return lax.platform_dependent(x, kernel, cpu=way(_group_by_group), default=way(_plain))
 
 
 def _grouped_forward(x, kernel, stride, padding, dilation, groups):
-    return _plain(x, kernel, stride, padding, dilation, groups), (x, kernel)
+    return _grouped(x, kernel, stride, padding, dilation, groups), (x, kernel)
 
 
 def _grouped_backward(stride, padding, dilation, groups, residuals, dy):
@@ -81,13 +84,30 @@ def _grouped_backward(stride, padding, dilation, groups, residuals, dy):
 _grouped.defvjp(_grouped_forward, _grouped_backward)
 
 
+def conv1d_of_groups(
+    x: Float[Array, "B T I"], kernels: list[Float[Array, "K J o"]], padding: int
+) -> Float[Array, "B t O"]:
+    """`conv1d` in groups that each have a kernel of their own, which spares a CPU cutting them out of one."""
+
+    def plainly(x, kernels):
+        return _plain(x, jnp.concatenate(kernels, axis=-1), 1, padding, 1, len(kernels))
+
+    def by_group(x, kernels):
+        return _each_group(x, kernels, 1, padding, 1)
+
+    return lax.platform_dependent(x, kernels, cpu=by_group, default=plainly)
+
+
 def _group_by_group(x, kernel, stride, padding, dilation, groups):
-    # Outputs fewer than taps would send the input's gradient down a path that is twenty times slower.
-    reach = dilation * (kernel.shape[0] - 1)
+    return _each_group(x, jnp.split(kernel, groups, axis=-1), stride, padding, dilation)
+
+
+def _each_group(x, kernels, stride, padding, dilation):
+    # Outputs fewer than taps would take a path that is twenty times slower, as the input's gradient would, too.
+    reach = dilation * (kernels[0].shape[0] - 1)
     steps = (x.shape[1] + 2 * padding - reach - 1) // stride + 1
     more = max(0, stride * (reach + 2 - steps))
-    x = jnp.pad(x, ((0, 0), (0, more), (0, 0)))
-    inputs, kernels = jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1)
+    inputs = jnp.split(jnp.pad(x, ((0, 0), (0, more), (0, 0))), len(kernels), axis=-1)
     parts = [_plain(part, own, stride, padding, dilation, 1) for part, own in zip(inputs, kernels, strict=True)]
     return jnp.concatenate(parts, axis=-1)[:, :steps]
 

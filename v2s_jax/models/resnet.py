@@ -17,6 +17,7 @@ from v2s_jax.models import ops
 from v2s_jax.models.running import keep_running
 
 BLOCKS_PER_STAGE = 2
+WIDE = 512  # channels of blocks whose pictures, in lip readers, are the smallest
 LEAST_PART, USUAL_PART, MOST_PARTS = 8, 40, 16  # frames at a time on a CPU, and how many times
 
 
@@ -80,6 +81,17 @@ class Conv(nnx.Module):
         init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
         self.kernel = nnx.Param(init(rngs.params(), shape, jnp.float32))
 
+    def weights(self, dtype: DTypeLike) -> jax.Array | list[jax.Array]:
+        """The kernel, or a matrix for each of its taps."""
+        if hasattr(self, "taps"):
+            return [tap[...].astype(dtype) for tap in self.taps]
+        return self.kernel[...].astype(dtype)
+
+    def split(self) -> None:
+        """Keeps a matrix for each tap, which spares a CPU cutting them out."""
+        self.taps = nnx.List([nnx.Param(tap) for tap in ops.taps_of(self.kernel[...])])
+        del self.kernel
+
 
 class BasicBlock(nnx.Module):
     """conv - norm - act - conv - norm, plus the input, then act."""
@@ -104,15 +116,18 @@ class BasicBlock(nnx.Module):
         self.bn1, self.bn2 = fold_norm(self.conv1, self.bn1), fold_norm(self.conv2, self.bn2)
         if self.shortcut:
             self.downsample_bn = fold_norm(self.downsample_conv, self.downsample_bn)
+        for conv, stride in ((self.conv1, self.stride), (self.conv2, 1)):
+            if stride == 1 and conv.kernel.shape[-2] >= WIDE:
+                conv.split()
         self.folded = True
 
     def __call__(self, x: Float[Array, "N H W C"], mask: Bool[Array, "N 1 1 1"] | None) -> Float[Array, "N h w O"]:
         """Frames where `mask` is False take no part in the norms' statistics."""
         dtype = x.dtype
         residual = x
-        y = ops.conv3x3(x, self.conv1.kernel[...].astype(dtype), self.stride)
+        y = ops.conv3x3(x, self.conv1.weights(dtype), self.stride)
         y = self.relu1(self.bn1(y, mask=mask).astype(dtype))
-        y = self.bn2(ops.conv3x3(y, self.conv2.kernel[...].astype(dtype), 1), mask=mask).astype(dtype)
+        y = self.bn2(ops.conv3x3(y, self.conv2.weights(dtype), 1), mask=mask).astype(dtype)
         if self.shortcut:
             residual = x[:, :: self.stride, :: self.stride] @ self.downsample_conv.kernel[0, 0].astype(dtype)
             residual = self.downsample_bn(residual, mask=mask).astype(dtype)

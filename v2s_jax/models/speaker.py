@@ -54,16 +54,18 @@ class LSTM(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T D"]:
         """The state after every frame. All inputs go through one matrix product, before the recurrence."""
-        bias = self.recurrent.bias
-        assert bias is not None  # none is asked for without one
-        gates_in = self.input(x) + bias[...].astype(self.dtype)[None, None]
+        assert self.input.bias is not None and self.recurrent.bias is not None  # none is asked for without one
+        bias = self._gates(self.input.bias[...] + self.recurrent.bias[...])
+        steps = x.astype(self.dtype).swapaxes(0, 1)
         # XLA:CPU multiplies a few rows by four narrow matrices faster than by one wide one.
-        recurrent = jnp.split(self.recurrent.kernel[...].astype(self.dtype), 4, axis=-1)
+        kernels = self._gates(self.input.kernel[...])
+        gates_in = [steps @ kernel + part[None, None] for kernel, part in zip(kernels, bias, strict=True)]
+        recurrent = self._gates(self.recurrent.kernel[...])
         project = None if self.project is None else self.project.kernel[...].astype(self.dtype)
 
-        def step(carry: tuple[Array, Array], gates: Array) -> tuple[tuple[Array, Array], Array]:
+        def step(carry: tuple[Array, Array], gates: list[Array]) -> tuple[tuple[Array, Array], Array]:
             state, memory = carry
-            each = zip(jnp.split(gates, 4, axis=-1), recurrent, strict=True)
+            each = zip(gates, recurrent, strict=True)
             enter, forget, cell, leave = ((gate + state @ kernel).astype(jnp.float32) for gate, kernel in each)
             memory = _sigmoid(forget) * memory + _sigmoid(enter) * jnp.tanh(cell)
             state = (_sigmoid(leave) * jnp.tanh(memory)).astype(self.dtype)
@@ -73,7 +75,11 @@ class LSTM(nnx.Module):
 
         rows = x.shape[0]
         start = jnp.zeros((rows, self.width), self.dtype), jnp.zeros((rows, self.hidden), jnp.float32)
-        return jax.lax.scan(step, start, gates_in.swapaxes(0, 1), unroll=_UNROLL)[1].swapaxes(0, 1)
+        return jax.lax.scan(step, start, gates_in, unroll=_UNROLL)[1].swapaxes(0, 1)
+
+    def _gates(self, wide: Array) -> list[Array]:
+        """The parts that belong to input, forget, cell and output."""
+        return jnp.split(wide.astype(self.dtype), 4, axis=-1)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from v2s_jax.models import attention, ops1d
+from v2s_jax.models.gelu import gelu
 from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.weight_norm import WeightNormed
@@ -37,11 +38,21 @@ class PositionalConv(WeightNormed):
         super().__init__((size, width // groups, width), size * width // groups, width, dtype, rngs)
         self.groups = groups
 
+    def fold(self) -> None:
+        """Keeps the product alone, as a kernel for each group."""
+        self.kernels = nnx.List([nnx.Param(part) for part in jnp.split(self.kernel(), self.groups, axis=-1)])
+        del self.weight_v, self.weight_g
+        self.folded = True
+
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """What to add to the frames; padded ones must be zero."""
-        kernel = self.kernel().astype(self.dtype)
-        y = ops1d.conv1d(x, kernel, padding=kernel.shape[0] // 2, groups=self.groups)[:, : x.shape[1]]
-        return jax.nn.gelu(y + self.bias[...].astype(y.dtype)[None, None], approximate=False)
+        if self.folded:
+            kernels = [kernel[...].astype(self.dtype) for kernel in self.kernels]
+            y = ops1d.conv1d_of_groups(x, kernels, kernels[0].shape[0] // 2)
+        else:
+            kernel = self.kernel().astype(self.dtype)
+            y = ops1d.conv1d(x, kernel, padding=kernel.shape[0] // 2, groups=self.groups)
+        return gelu(y[:, : x.shape[1]] + self.bias[...].astype(y.dtype)[None, None])
 
 
 class Layer(nnx.Module):
@@ -99,7 +110,7 @@ class Layer(nnx.Module):
 
     def feed_forward(self, x: Float[Array, "B T D"], rngs: nnx.Rngs | None = None) -> Float[Array, "B T D"]:
         """The second half of the layer, for any stream."""
-        hidden = jax.nn.gelu(self.widen(self._before(self.final_norm, x)), approximate=False)
+        hidden = gelu(self.widen(self._before(self.final_norm, x)))
         x = x + self.dropout(self.narrow(self.activation_dropout(hidden, rngs=rngs)), rngs=rngs)
         return self._after(self.final_norm, x)
 
