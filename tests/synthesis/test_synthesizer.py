@@ -5,12 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from ml_collections import ConfigDict
 
 from tests.small_model import small_config, small_weights
-from tests.small_onnx import expected as expected_embedding
-from tests.small_onnx import save_onnx
+from tests.synthesis.echo import OVERLAP, WINDOW, Echo, Hiss, Tunable, echo, expected
 from v2s_jax.data.schema import Record
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.features.mel import log_mel
@@ -23,68 +21,6 @@ from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.synthesis.vocoder import CHUNK, sharpen
 from v2s_jax.synthesis.wholes import long_log_mel
 from v2s_jax.systems.pretrained import assemble
-from v2s_jax.systems.sampler import clip_noise
-
-WINDOW, OVERLAP = 40, 20
-
-
-class Echo(nnx.Module):
-    """A system whose output tells of its input: each frame's mean, and that of the frames up to `reach` around."""
-
-    def __init__(self, output="mel", fields=("mouth",), reach=6):
-        self.kind, self.fields, self.reach = output, frozenset(fields), reach
-
-    def loss(self, batch, rngs):
-        return jnp.zeros(()), {}
-
-    def stages(self):
-        return {}
-
-    def synthesize(self, batch, rngs, sampler=None):
-        level = batch.mouth.astype(jnp.float32).mean((2, 3)) / 255
-        if "face" in self.fields:
-            level = level + batch.face.astype(jnp.float32).mean((1, 2, 3, 4))[:, None]
-        if batch.speaker_embedding is not None:
-            level = level + batch.speaker_embedding.sum(1)[:, None]
-        level = jnp.where(jnp.arange(level.shape[1])[None] < batch.length[:, None], level, 0)
-        around = sum(jnp.pad(level, ((0, 0), (k, 0)))[:, : level.shape[1]] for k in range(self.reach + 1))
-        if self.kind == "waveform":
-            return jnp.repeat(around, 640, axis=1) / 10
-        return jnp.repeat(around, 4, axis=1)[..., None] * jnp.ones(80)[None, None]
-
-
-class Tunable(Echo):
-    """Is as loud as it is told, and looks at sound and speaker in training alone."""
-
-    def __init__(self, **settings):
-        super().__init__(fields=("mouth", "audio", "speaker_embedding"), **settings)
-        self.inputs, self.knobs = frozenset({"mouth"}), {"gain": 0.5}
-
-    def synthesize(self, batch, rngs, sampler=None):
-        assert batch.speaker_embedding is None and batch.audio is None
-        return super().synthesize(batch, rngs) * sampler["gain"]
-
-
-class Hiss(Echo):
-    """Noise, as systems sample from it."""
-
-    knobs = {"evaluations": 1.0}
-
-    def synthesize(self, batch, rngs, sampler=None):
-        return clip_noise(batch, rngs)(0).reshape(len(batch.length), -1, 80)
-
-
-def echo(batch_size=1, contrast=1.0, kind=Echo, sampler=None, **settings):
-    section = {"window": WINDOW, "overlap": OVERLAP, "contrast": contrast}
-    config = ConfigDict({"system": {"name": "echo"}, "synthesis": section})
-    synth = Synthesizer(config, kind(**settings), batch_size=batch_size, sampler=sampler)
-    synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
-    return synth
-
-
-def expected(clip, reach=6):
-    level = clip.mouth[:, 4:92, 4:92].mean((1, 2)) / 255
-    return np.convolve(level, np.ones(reach + 1))[: len(level)]
 
 
 def test_windows_sample_from_one_noise(make_clip):
@@ -180,88 +116,6 @@ def test_a_long_clip_is_never_whole_in_the_network_or_the_vocoder(make_clip):
     np.testing.assert_allclose(speech.log_mel[:, 3], np.repeat(expected(clip), 4), atol=1e-5)
     assert {frames for frames, _ in synth.network._programs.keys} == {WINDOW}
     assert len(seen) == 4 and max(seen) < 2.5 * CHUNK
-
-
-def test_faces_and_speakers_reach_the_system(make_clip):
-    clip, speaker = make_clip(10), np.full(256, 0.25, np.float32)
-    synth = echo(batch_size=2, fields=("mouth", "face", "speaker_embedding", "audio"), reach=0)
-    mel = synth(clip, speaker=speaker).log_mel
-    np.testing.assert_allclose(mel[::4, 0], expected(clip, 0) + clip.faces.mean() + 64, rtol=1e-5)
-    with pytest.raises(BadClip, match="noise.mp4: has no speaker_embedding"):
-        synth(clip)
-
-
-class Watchful(Echo):
-    """Looks at the expression frame by frame, and at whose face it is."""
-
-    def __init__(self, **settings):
-        super().__init__(fields=("mouth", "expression", "face_embedding", "audio"), **settings)
-
-    def synthesize(self, batch, rngs, sampler=None):
-        assert batch.audio is None and batch.face is None
-        level = batch.expression.astype(jnp.float32).mean((2, 3))
-        places = jnp.arange(1, 1 + batch.face_embedding.shape[1])
-        level = level + 1000 * (batch.face_embedding * places[None]).sum(1)[:, None]
-        return jnp.repeat(level, 4, axis=1)[..., None] * jnp.ones(80)[None, None]
-
-
-def watchful(face_encoder, batch_size=1):
-    section = {"window": WINDOW, "overlap": OVERLAP, "face_encoder": str(face_encoder)}
-    config = ConfigDict({"system": {"name": "watchful"}, "synthesis": section})
-    synth = Synthesizer(config, Watchful(), batch_size=batch_size)
-    synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
-    return synth
-
-
-WEIGHTS = np.random.default_rng(6).normal(size=(3, 4)).astype(np.float32)
-
-
-def test_expressions_are_cut_to_windows_and_faces_told_apart(make_clip, tmp_path):
-    synth = watchful(save_onnx(tmp_path / "small.onnx", WEIGHTS), batch_size=2)
-    clips = [make_clip(100, 1), make_clip(30, 2)]
-    for speech, clip in zip(synth.batch(clips), clips, strict=True):
-        whose = 1000 * expected_embedding(WEIGHTS, clip.faces) @ np.arange(1, 5)
-        np.testing.assert_allclose(speech.log_mel[::4, 0], clip.expression.mean((1, 2)) + whose, rtol=1e-4, atol=0.01)
-
-
-def test_a_record_says_whose_face_it_is_or_the_encoder_does(make_clip, tmp_path):
-    clip = make_clip(30)
-    path = save_onnx(tmp_path / "small.onnx", WEIGHTS)
-    synth = watchful(path)
-    record = Record("r", 30, mouth=clip.mouth, face=clip.faces, expression=clip.expression)
-    np.testing.assert_array_equal(synth.synthesize_record(record).log_mel, synth(clip).log_mel)
-    known = dataclasses.replace(record, face=None, face_embedding=np.eye(1, 4, 2, dtype=np.float32)[0])
-    path.unlink()
-    mel = watchful(path).synthesize_record(known).log_mel  # without the encoder
-    np.testing.assert_allclose(mel[::4, 0], clip.expression.mean((1, 2)) + 3000, rtol=1e-5)
-    with pytest.raises(V2SError, match="small.onnx: there is no such face encoder"):
-        watchful(path).synthesize_record(record)
-    with pytest.raises(BadClip, match="r: has no face_embedding, which the watchful model needs; add it or use"):
-        synth.synthesize_record(dataclasses.replace(record, face=None))
-    with pytest.raises(BadClip, match="r: has no expression, .* needs; prepare the data set again or use"):
-        synth.synthesize_record(dataclasses.replace(record, expression=None))
-
-
-def test_the_fingerprint_knows_the_face_encoder(tmp_path):
-    path = save_onnx(tmp_path / "small.onnx", WEIGHTS)
-    before = watchful(path).fingerprint()
-    assert watchful(path).fingerprint() == before
-    save_onnx(path, 2 * WEIGHTS)
-    assert watchful(path).fingerprint() != before
-
-
-def test_dlib_is_the_default_and_its_time_is_counted(make_clip):
-    synth = Synthesizer(ConfigDict({"system": {"name": "watchful"}}), Watchful())
-    synth.vocoder = lambda log_mel: np.repeat(log_mel[:, 0], 160)
-    speech = synth(make_clip(10))
-    assert synth.face_encoder.name == "dlib" and list(speech.timings)[0] == "face"
-
-
-def test_systems_that_do_not_ask_load_no_face_encoder(make_clip):
-    synth = echo(fields=("mouth", "face"))
-    synth(make_clip(10))
-    synth.fingerprint()
-    assert "face_encoder" not in vars(synth)
 
 
 def test_records(make_clip):
