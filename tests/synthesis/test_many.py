@@ -75,6 +75,6 @@ def test_every_good_clip_is_spoken_and_every_broken_one_named(listed, model, tmp
     # One waveform for equal clips, in whatever batch they were.
     waves = [read_wav(path) for path in tmp_path.glob("*.wav")]
     assert max(abs(wave - waves[0]).max() for wave in waves) <= 1.5 / 32768
-    if COUNT >= 200:
+    if COUNT >= 1000:  # a shorter run has hardly begun at its fifth
         print(f"anonymous memory in MB at a fifth and at the end: {memory[COUNT // 5]:.0f}, {memory[-1]:.0f}")
         assert memory[-1] - memory[COUNT // 5] < MOST_GROWTH
