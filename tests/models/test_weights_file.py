@@ -1,6 +1,7 @@
 """Through systems of both readers, ours and PyTorch's."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from v2s_jax.models.folder import flat_weights
 from v2s_jax.systems.pretrained import read_pretrained
 
 
-@pytest.fixture
-def pair(tmp_path):
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
     """A model, and one that has but its last layers of its own."""
-    save_small(tmp_path / "whole")
-    assert export(tmp_path, "--share", "frontend=whole/frontend", "--share", "conformer=whole/conformer") == 0
-    return tmp_path / "whole", tmp_path / "part"
+    folder = tmp_path_factory.mktemp("pair")
+    save_small(folder / "whole")
+    assert export(folder, "--share", "frontend=whole/frontend", "--share", "conformer=whole/conformer") == 0
+    return folder / "whole", folder / "part"
 
 
 def export(folder, *options):
@@ -76,8 +78,10 @@ def test_only_what_is_the_same_can_be_shared(tmp_path, capsys):
         ({"frontend": "whole/frontend"}, "missing conformer|the model lacks conformer"),
     ],
 )
-def test_shares_that_make_no_sense(pair, shared, sentence):
-    edit(pair[1], shared)
+def test_shares_that_make_no_sense(pair, tmp_path, shared, sentence):
+    shutil.copytree(pair[0].parent, tmp_path / "models")
+    part = tmp_path / "models" / "part"
+    edit(part, shared)
     for read in (read_pretrained, interop.load):
         with pytest.raises(V2SError, match=sentence):
-            read(pair[1])
+            read(part)
