@@ -45,6 +45,8 @@ def test_convolutions_go_row_by_row():
     module = encoder("group")
     folded = fold(module)
     assert folded.folded and not module.folded
+    loops = ["scan[" in str(jax.make_jaxpr(folded.__call__)(WAVE[:rows])) for rows in (1, 2)]
+    assert loops == [False, True]
     for args in ((WAVE,), (WAVE, PADDING)):
         np.testing.assert_allclose(call(folded, *args), call(module, *args), atol=1e-5)
     np.testing.assert_allclose(

@@ -61,6 +61,9 @@ def test_only_what_is_the_same_can_be_shared(tmp_path, capsys):
     assert "there is no whole/nothing to share conformer with" in capsys.readouterr().err
     assert export(tmp_path, "--format", "stablehlo", "--share", "conformer=whole/conformer") == 1
     assert "--share is of a system's folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        export(tmp_path, "--share", "conformer")
+    assert "'conformer': expected PART=FOLDER/PART" in capsys.readouterr().err
     assert not (tmp_path / "part").exists()
 
 

@@ -133,7 +133,9 @@ def _export_programs(args: argparse.Namespace) -> int:
 
 
 def _shared(text: str) -> tuple[str, str]:
-    part, place = text.split("=")
+    part, _, place = text.partition("=")
+    if not part or not place:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected PART=FOLDER/PART, such as encoder=other/encoder")
     return part, place
 
 
