@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from v2s_jax.constants import HOP_LENGTH, N_FFT
 from v2s_jax.features.filters import TINY, UPDATES, hann, mel_filters
 from v2s_jax.features.frames import overlapping
+from v2s_jax.features.peak_phases import peak_phases
 
 _HOPS = N_FFT // HOP_LENGTH  # hops to a window
 _CENTRE = N_FFT // 2 // HOP_LENGTH  # hops from a window's start to its centre
@@ -66,18 +67,19 @@ def invert_mel(
     log_mel: Float[Array, "B m 80"],
     magnitude: Float[Array, "B m 321"],
     lengths: Int[Array, "B"] | None = None,
-    iterations: int = 100,
-    momentum: float = 0.99,
+    iterations: int = 24,
+    rho: float = 0.1,
     freedom: float = 0.5,
 ) -> Float[Array, "B n"]:
     """A waveform of such a mel, from a guess of its magnitudes.
 
     Args:
         log_mel: natural logarithm, unscaled.
-        magnitude: of the spectrum, not negative; phases begin at zero.
+        magnitude: of the spectrum, not negative; phases begin as `peak_phases` says.
         lengths: valid frames of each row, as if the rest were not there; all if None.
-        iterations: of the two projections.
-        momentum: of fast Griffin-Lim (Perraudin, Balazs and Sondergaard 2013).
+        iterations: of the two projections, by the alternating direction method of multipliers (Masuyama, Yatabe and
+            Oikawa 2019, "Griffin-Lim like phase recovery"), which needs a quarter of those of fast Griffin-Lim.
+        rho: how far a spectrum may be from that of a waveform on the way, not negative.
         freedom: 0 holds the magnitudes given, as Griffin-Lim; 1 takes them from the waveform found so far alone;
             between, their geometric mean so weighted.
 
@@ -95,13 +97,18 @@ def invert_mel(
     held = given ** (1 - freedom)
 
     def iterate(_, state):
-        spectrum, before = state
-        consistent = stft(istft(spectrum, valid))
-        found = jnp.maximum(jnp.abs(consistent), TINY)
-        ahead = consistent - momentum / (1 + momentum) * before
+        spectrum, dual = state
+        mixed = spectrum + dual
+        consistent = stft(istft(mixed, valid))
+        ahead = 2 * consistent - (1 - rho) * mixed
+        found = jnp.maximum(_length(consistent), TINY)
         fitted = fit_mel(found**freedom * held, back)
-        return fitted * ahead / jnp.maximum(jnp.abs(ahead), TINY), consistent
+        return fitted / jnp.maximum(_length(ahead), TINY) * ahead, (mixed - consistent) / (1 + rho)
 
-    start = given.astype(jnp.complex64)
-    spectrum, _ = lax.fori_loop(0, iterations, iterate, (start, jnp.zeros_like(start)))
-    return istft(spectrum, valid)
+    start = given * peak_phases(given)
+    return istft(lax.fori_loop(0, iterations, iterate, (start, jnp.zeros_like(start)))[0], valid)
+
+
+def _length(x: Complex[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """As `jnp.abs`, which takes several times as long on a CPU for the sake of numbers that no spectrum has."""
+    return jnp.sqrt(jnp.real(x) ** 2 + jnp.imag(x) ** 2)

@@ -34,8 +34,8 @@ def default_config() -> ConfigDict:
             hidden=768,
             blocks=6,
             kernel_size=7,
-            iterations=100,
-            momentum=0.99,
+            iterations=24,
+            rho=0.1,  # of the iterations, see `invert_mel`
             freedom=0.5,  # how far the iterations may leave the network's magnitudes, see `invert_mel`
         )
     )
@@ -84,7 +84,7 @@ class SpectralVocoder(nnx.Module):
         if config.kernel_size % 2 == 0 or config.num_mels != N_MELS:
             raise ValueError(f"kernel_size {config.kernel_size} must be odd and num_mels {config.num_mels} {N_MELS}")
         self.hop, self.num_mels, self.dtype, self.kernel_size = HOP_LENGTH, N_MELS, dtype, config.kernel_size
-        self.iterations, self.momentum, self.freedom = config.iterations, config.momentum, config.freedom
+        self.iterations, self.rho, self.freedom = config.iterations, config.rho, config.freedom
         init = nnx.initializers.lecun_normal(in_axis=(0, 1))
         self.embed = nnx.Param(init(rngs.params(), (config.kernel_size, N_MELS, config.width), jnp.float32))
         self.embed_bias = nnx.Param(jnp.zeros(config.width))
@@ -110,7 +110,7 @@ class SpectralVocoder(nnx.Module):
             ValueError: the mel has another number of bins, or its axes another order.
         """
         magnitude = jnp.exp(self.log_magnitude(log_mel, lengths))
-        return invert_mel(log_mel, magnitude, lengths, self.iterations, self.momentum, self.freedom)
+        return invert_mel(log_mel, magnitude, lengths, self.iterations, self.rho, self.freedom)
 
     def log_magnitude(
         self, log_mel: Float[Array, "B M F"], lengths: Int[Array, "B"] | None = None

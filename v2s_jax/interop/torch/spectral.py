@@ -44,7 +44,7 @@ class SpectralVocoder(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]):
         super().__init__()
-        self.iterations, self.momentum, self.freedom = (config[name] for name in ("iterations", "momentum", "freedom"))
+        self.iterations, self.rho, self.freedom = (config[name] for name in ("iterations", "rho", "freedom"))
         width, kernel_size = config["width"], config["kernel_size"]
         self.embed = nn.Conv1d(config["num_mels"], width, kernel_size, padding=kernel_size // 2)
         self.blocks = nn.ModuleList(Block(width, config["hidden"], kernel_size) for _ in range(config["blocks"]))
@@ -71,12 +71,15 @@ class SpectralVocoder(nn.Module):
         for _ in range(UPDATES):
             given = self._fit(given, back)
         given = given.clamp_min(TINY)
-        spectrum, before = given.to(torch.complex64), torch.zeros_like(given, dtype=torch.complex64)
+        spectrum = given * _peak_phases(given)
+        dual = torch.zeros_like(spectrum)
         for _ in range(self.iterations):
-            consistent = self._stft(self._istft(spectrum))
-            ahead = consistent - self.momentum / (1 + self.momentum) * before
-            mixed = consistent.abs().clamp_min(TINY) ** self.freedom * given ** (1 - self.freedom)
-            spectrum, before = self._fit(mixed, back) * ahead / ahead.abs().clamp_min(TINY), consistent
+            mixed = spectrum + dual
+            consistent = self._stft(self._istft(mixed))
+            ahead = 2 * consistent - (1 - self.rho) * mixed
+            found = consistent.abs().clamp_min(TINY) ** self.freedom * given ** (1 - self.freedom)
+            spectrum = self._fit(found, back) * ahead / ahead.abs().clamp_min(TINY)
+            dual = (mixed - consistent) / (1 + self.rho)
         return self._istft(spectrum)
 
     def _fit(self, magnitude: torch.Tensor, back: torch.Tensor) -> torch.Tensor:
@@ -97,3 +100,27 @@ def _overlap_add(frames: torch.Tensor) -> torch.Tensor:
     length = HOP_LENGTH * (frames.shape[1] - 1) + N_FFT
     wave = F.fold(frames.transpose(1, 2), (1, length), (1, N_FFT), stride=(1, HOP_LENGTH))[:, 0, 0]
     return wave[:, N_FFT // 2 : N_FFT // 2 + HOP_LENGTH * frames.shape[1]]
+
+
+def _peak_phases(magnitude: torch.Tensor) -> torch.Tensor:
+    """As `v2s_jax/features/peak_phases.py` says: [B, M, K] to complex numbers of length 1."""
+    turns = _peak_frequencies(magnitude) * (HOP_LENGTH / N_FFT)
+    before = torch.cat([turns[:, :1], turns[:, :-1]], 1)
+    total = ((turns + before) / 2).remainder(1).cumsum(1)
+    angle = 2 * torch.pi * (total + torch.arange(magnitude.shape[-1], device=total.device) / 2).remainder(1)
+    return torch.polar(torch.ones_like(angle), angle)
+
+
+def _peak_frequencies(magnitude: torch.Tensor) -> torch.Tensor:
+    log = magnitude.clamp_min(TINY).log()
+    count = log.shape[-1]
+    below, above = F.pad(log, (1, 0), value=-torch.inf)[..., :-1], F.pad(log, (0, 1), value=-torch.inf)[..., 1:]
+    bins = torch.arange(count, device=log.device)
+    peak = (log > below) & (log >= above)
+    inside = peak & (bins > 0) & (bins < count - 1)
+    bend = torch.where(inside, below - 2 * log + above, -1)
+    top = bins + torch.where(inside, ((below - above) / (2 * bend)).clamp(-0.5, 0.5), 0)
+    left = torch.where(peak, bins, -count).cummax(-1).values
+    right = torch.where(peak, bins, 2 * count).flip(-1).cummin(-1).values.flip(-1)
+    nearest = torch.where(bins - left <= right - bins, left, right)
+    return top.gather(-1, nearest.clamp(0, count - 1))
