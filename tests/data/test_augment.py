@@ -1,6 +1,11 @@
+import collections
+
 import numpy as np
+import pytest
 
 from v2s_jax.data.augment import NO_AUGMENT, Augment, Draw, change, cut_mouth, draw, draw_spans
+from v2s_jax.errors import V2SError
+from v2s_jax.media.degrade import parse
 
 
 def positions(n_frames: int = 3) -> np.ndarray:
@@ -97,3 +102,31 @@ def test_a_random_place_is_the_mouths_alone():
     out = np.zeros((3, 88, 88), np.uint8)
     cut_mouth(frames, moved, out)
     np.testing.assert_array_equal(out, frames[:, :88, 8:])
+
+
+def test_a_share_of_the_clips_gets_worse_in_one_way_up_to_its_amount():
+    augment = Augment(degraded=0.25, degrade="blur=4+drop=0.5")
+    rng = np.random.default_rng(0)
+    drawn = [draw(augment, 75, rng).worse for _ in range(800)]
+    ways = collections.Counter(worse.partition("=")[0] for worse in drawn)
+    assert ways[""] > 550 and ways["blur"] > 70 and ways["drop"] > 70 and sum(ways.values()) == 800
+    for name, strongest in (("blur", 4), ("drop", 0.5)):
+        amounts = [parse(worse)[0][1] for worse in drawn if worse.startswith(name)]
+        assert max(amounts) <= strongest and min(amounts) < 0.1 * strongest < 0.9 * strongest < max(amounts)
+
+
+def test_worse_crops_are_cut_and_mirrored_like_others_and_the_same_for_the_same_draw():
+    frames = np.random.default_rng(0).integers(0, 256, (8, 96, 96)).astype(np.uint8)
+    one, again = np.zeros((2, 8, 88, 88), np.uint8)
+    drawn = Draw(top=1, left=2, flip=True, worse="occlude=0.25", seed=3)
+    cut_mouth(frames, drawn, one)
+    cut_mouth(frames, drawn, again)
+    np.testing.assert_array_equal(one, again)
+    covered = (one != frames[:, 1:89, 2:90][:, :, ::-1]).mean()
+    assert 0.15 < covered < 0.32  # 48x48 of 88x88 pixels, or what of them lies in the cut
+
+
+@pytest.mark.parametrize("ways", ["smear=3", "blur", "drop=2"])
+def test_ways_that_there_are_not_are_refused(ways):
+    with pytest.raises(V2SError, match=r"degrade"):
+        Augment(degrade=ways)

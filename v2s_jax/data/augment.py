@@ -1,4 +1,4 @@
-"""Augmentation of mouth and expression crops: where to cut, whether to mirror, which frames to hide."""
+"""Augmentation of mouth and expression crops: where to cut, whether to mirror, what to hide, how to get worse."""
 
 import dataclasses
 
@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from v2s_jax.constants import CROP_SIZE, MOUTH_SIZE, VIDEO_FPS
+from v2s_jax.media.degrade import degrade, parse
 
 CENTRE = (MOUTH_SIZE - CROP_SIZE) // 2
 
@@ -19,11 +20,22 @@ class Augment:
         flip: probability of mirroring the clip.
         mask_seconds: longest hidden span, in seconds; 0 hides nothing. SVTS (Mira et al. 2022, section 3.3) hides up to
             0.4 s in every second.
+        degraded: share of the clips whose mouth crops are made worse.
+        degrade: ways to do so, each with its strongest amount, such as `blur=4+dark=0.95` (see `media/degrade.py`): a
+            clip gets one of them, in any amount up to that.
+
+    Raises:
+        V2SError: there is no such way, or not in that amount.
     """
 
     crop: bool = True
     flip: float | int = 0.5
     mask_seconds: float | int = 0.4
+    degraded: float | int = 0.5
+    degrade: str = ""
+
+    def __post_init__(self):
+        parse(self.degrade)
 
 
 NO_AUGMENT = Augment(crop=False, flip=0.0, mask_seconds=0.0)
@@ -38,12 +50,16 @@ class Draw:
         left: likewise the column.
         flip: whether to mirror.
         hidden: frames [start, stop) to hide.
+        worse: how the mouth is to be degraded, as `degrade` takes it.
+        seed: of what is random in that.
     """
 
     top: int = CENTRE
     left: int = CENTRE
     flip: bool = False
     hidden: tuple[tuple[int, int], ...] = ()
+    worse: str = ""
+    seed: int = 0
 
 
 def draw(augment: Augment, n_frames: int, rng: np.random.Generator) -> Draw:
@@ -51,7 +67,12 @@ def draw(augment: Augment, n_frames: int, rng: np.random.Generator) -> Draw:
     top, left = rng.integers(0, MOUTH_SIZE - CROP_SIZE + 1, 2) if augment.crop else (CENTRE, CENTRE)
     flip = bool(rng.random() < augment.flip)
     hidden = draw_spans(n_frames, augment.mask_seconds, rng) if augment.mask_seconds > 0 else ()
-    return Draw(int(top), int(left), flip, hidden)
+    if not augment.degrade or rng.random() >= augment.degraded:
+        return Draw(int(top), int(left), flip, hidden)
+    ways = parse(augment.degrade)
+    name, strongest = ways[rng.integers(len(ways))]
+    worse = f"{name}={rng.uniform(0, strongest)}"
+    return Draw(int(top), int(left), flip, hidden, worse, int(rng.integers(2**32)))
 
 
 def draw_spans(n_frames: int, longest: float | int, rng: np.random.Generator) -> tuple[tuple[int, int], ...]:
@@ -68,7 +89,8 @@ def draw_spans(n_frames: int, longest: float | int, rng: np.random.Generator) ->
 def cut_mouth(frames: UInt8[np.ndarray, "T 96 96"], drawn: Draw, out: UInt8[np.ndarray, "T 88 88"]) -> None:
     """Writes the augmented 88x88 crops of a clip into `out`."""
     rows, columns = slice(drawn.top, drawn.top + CROP_SIZE), slice(drawn.left, drawn.left + CROP_SIZE)
-    change(frames[:, rows, columns], drawn, out)
+    worse = degrade(frames, drawn.worse, np.random.default_rng(drawn.seed))
+    change(worse[:, rows, columns], drawn, out)
 
 
 def change(frames: UInt8[np.ndarray, "T S S"], drawn: Draw, out: UInt8[np.ndarray, "T S S"]) -> None:
