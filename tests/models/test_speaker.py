@@ -57,7 +57,8 @@ def test_gradients_are_those_of_the_plain_loop_which_adds_to_the_matrices_at_eve
         return jax.grad(lambda *arguments: (recur(*arguments) * weights).sum(), argnums=(0, 1, 2))
 
     plain, own = gradient(_scan), gradient(_recur)
-    for a, b in zip(jax.tree.leaves(jax.jit(plain)(*arguments)), jax.tree.leaves(jax.jit(own)(*arguments)), strict=True):
+    both = (jax.tree.leaves(jax.jit(way)(*arguments)) for way in (plain, own))
+    for a, b in zip(*both, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
     def most_carried(gradient):

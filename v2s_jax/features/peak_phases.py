@@ -1,6 +1,6 @@
 """Phases for magnitudes that have none: every bin turns with the sinusoid whose spectral peak it belongs to.
 
-Single pass spectrogram inversion (Beauregard, Harish and Wyse 2015): a good place for Griffin-Lim's iterations to begin.
+Single pass spectrogram inversion (Beauregard, Harish and Wyse 2015): where iterations like Griffin-Lim's may begin.
 """
 
 import jax.numpy as jnp
