@@ -64,6 +64,18 @@ def test_one_program_for_each_kind_of_arguments(toy):
     assert len(TRACES) == 4
 
 
+def test_a_call_may_be_part_of_a_larger_program(toy):
+    expected = np.asarray(toy(X))
+    np.testing.assert_allclose(jax.jit(lambda x: 2 * toy(x))(X), 2 * expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda: toy(X))(), expected, rtol=1e-6)
+    assert jax.eval_shape(toy, X).shape == (4, 2)
+    np.testing.assert_allclose(jax.vmap(toy)(X[:, None])[:, 0], expected, rtol=1e-6)
+    slope = jax.grad(lambda x: toy(x).sum())
+    np.testing.assert_allclose(slope(X), jax.jit(slope)(X), rtol=1e-6)
+    moved = X + np.array([1, 0, 0], np.float32)
+    np.testing.assert_allclose(slope(X)[:, 0].sum(), (toy(moved) - toy(X)).sum(), rtol=1e-4)  # it is linear in X
+
+
 def test_fixed_arguments_are_kept_apart_by_value_and_type(toy):
     once, thrice = toy(X, scale=1), toy(X, scale=3)
     np.testing.assert_allclose(thrice, 3 * once, rtol=1e-6)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
@@ -21,7 +22,8 @@ class Inference:
 
     Arrays among the arguments, alone or in lists and dicts, are inputs of the program; everything else (None, int, str,
     bool, float) is part of it. So a call compiles when a shape, a dtype or such a value is new. Calls from several
-    threads are safe. Attributes and methods of the module can be read here; methods run uncompiled.
+    threads are safe, and so are those within a function that is being compiled, differentiated or mapped. Attributes
+    and methods of the module can be read here; methods run uncompiled.
 
     Args:
         module: the part. Its weights are taken now; later changes to it are not seen by calls.
@@ -44,10 +46,14 @@ class Inference:
             return nnx.merge(graphdef, weights)(*args, **kwargs)
 
         self._run = jax.jit(run, static_argnums=(2, 3), compiler_options=compiler_options())
+        self._inner = jax.jit(run, static_argnums=(2, 3))  # options are for whole programs
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the module returns for these arguments."""
-        return self._run(*self._inputs(args, kwargs))
+        inputs = self._inputs(args, kwargs)
+        # What is computed under `jit` is traced even if its operands are not, and what is differentiated the reverse.
+        traced = any(isinstance(x, jax.core.Tracer) for x in (jnp.zeros(()), *inputs[1]))
+        return (self._inner if traced else self._run)(*inputs)
 
     def flops(self, *args: Any, **kwargs: Any) -> float:
         """Floating-point operations of such a call, by the compiler's count; 0 if it gives none."""
