@@ -42,7 +42,7 @@ def test_an_update_brings_the_mel_nearer():
 
 @functools.cache
 def program(iterations, freedom):
-    return jax.jit(lambda mel, magnitude: invert_mel(mel, magnitude, None, iterations, 0.1, freedom))
+    return jax.jit(lambda mel, magnitude: invert_mel(mel, magnitude, None, iterations, 0.2, freedom))
 
 
 def mel_error(iterations, freedom):
@@ -69,7 +69,7 @@ def test_a_padded_clip_equals_the_clip_alone():
     mel = log_mel(voice(30))
     magnitude = mel_to_magnitude(np.exp(mel))
     alone = program(5, 0.5)(mel[None, :20], magnitude[None, :20])[0]
-    padded = jax.jit(lambda m, a, n: invert_mel(m, a, n, 5, 0.1, 0.5))(
+    padded = jax.jit(lambda m, a, n: invert_mel(m, a, n, 5, 0.2, 0.5))(
         np.stack([mel, mel]), np.stack([magnitude, magnitude]), jnp.array([20, 0])
     )
     # Rounding differs with the number of rows, and every iteration multiplies it where the sound is quiet.

@@ -68,7 +68,7 @@ def invert_mel(
     magnitude: Float[Array, "B m 321"],
     lengths: Int[Array, "B"] | None = None,
     iterations: int = 24,
-    rho: float = 0.1,
+    rho: float = 0.2,
     freedom: float = 0.5,
 ) -> Float[Array, "B n"]:
     """A waveform of such a mel, from a guess of its magnitudes.

@@ -35,7 +35,7 @@ def default_config() -> ConfigDict:
             blocks=6,
             kernel_size=7,
             iterations=24,
-            rho=0.1,  # of the iterations, see `invert_mel`
+            rho=0.2,  # of the iterations, see `invert_mel`
             freedom=0.5,  # how far the iterations may leave the network's magnitudes, see `invert_mel`
         )
     )
