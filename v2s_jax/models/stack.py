@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from v2s_jax.models.remat import policy_name, remat
+
 Step = Callable[[Any, tuple], tuple[Any, Any]]
 
 
@@ -21,18 +23,18 @@ class LayerStack(nnx.Module):
     Attributes:
         depth: how many there are.
         scan: whether they are run by a scan.
-        remat: whether a layer is computed again in the backward pass rather than what is inside it kept.
+        remat: what of a layer is kept for the backward pass; see `remat.py`.
         folded: whether the layers have arrays of their own.
         layers: one module whose arrays have a row for every layer; a list of modules when folded.
     """
 
     depth: int
     scan: bool
-    remat: bool
+    remat: str
     folded: bool
 
     def stack(
-        self, make: Callable[[nnx.Rngs], nnx.Module], depth: int, scan: bool, remat: bool, rngs: nnx.Rngs
+        self, make: Callable[[nnx.Rngs], nnx.Module], depth: int, scan: bool, remat: bool | str, rngs: nnx.Rngs
     ) -> None:
         """Makes the layers.
 
@@ -42,8 +44,11 @@ class LayerStack(nnx.Module):
             scan: see the class.
             remat: likewise.
             rngs: for the initial weights.
+
+        Raises:
+            V2SError: there is no such policy.
         """
-        self.depth, self.scan, self.remat, self.folded = depth, scan, remat, False
+        self.depth, self.scan, self.remat, self.folded = depth, scan, policy_name(remat), False
         self.layers: Any = nnx.vmap(make)(rngs.split(depth))
 
     def fold(self) -> None:
@@ -62,8 +67,7 @@ class LayerStack(nnx.Module):
         Returns:
             The last carry, and the outputs stacked.
         """
-        if self.remat:
-            step = jax.checkpoint(step, prevent_cse=not self.scan)
+        step = remat(step, self.remat, prevent_cse=not self.scan)
         if self.folded:
             layers = enumerate(list(self.layers)[:count])
             return _loop(step, carry, [(layer, *(rows[index] for rows in each)) for index, layer in layers])
