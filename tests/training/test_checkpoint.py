@@ -100,6 +100,14 @@ def test_another_system_is_refused_with_what_differs(checkpoints):
     assert checkpoints.steps() == [1]
 
 
+def test_what_is_kept_for_the_backward_pass_may_change(checkpoints):
+    parts = {"width": 3, "decoder": {"heads": 2}}
+    checkpoints.save(1, state(), {}, CONFIG | {"system": parts | {"decoder": {"heads": 2, "remat": False}}})
+    checkpoints.wait()
+    changed = parts | {"remat": "dots_saveable", "decoder": {"heads": 2, "remat": "nothing_saveable", "scan": False}}
+    assert checkpoints.restore(abstract(), CONFIG | {"system": changed}) is not None
+
+
 def test_another_structure_is_refused_with_what_differs(checkpoints):
     checkpoints.save(1, state(), {}, CONFIG)
     checkpoints.wait()

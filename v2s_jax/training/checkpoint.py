@@ -27,6 +27,7 @@ from v2s_jax.training.state import State
 
 FOLDER = "checkpoints"
 
+_FREE = frozenset({"remat", "scan"})  # say how a model is computed, and not what: they may change between starts
 
 class Restored(NamedTuple):
     """What a checkpoint held."""
@@ -160,7 +161,7 @@ class Checkpoints:
 
     def _check(self, step: int, saved: dict, config: dict, stored: Any, abstract: State) -> None:
         where = self.workdir / FOLDER / str(step)
-        if changed := differences(saved["system"], config["system"], "system"):
+        if changed := differences(_model(saved["system"]), _model(config["system"]), "system"):
             raise V2SError(
                 f"{where} holds a model of another config ({'; '.join(changed)}): use that config or another workdir."
             )
@@ -184,6 +185,12 @@ class Checkpoints:
 
 
 def _anywhere(failure: Exception | None) -> str:
+def _model(section: dict[str, Any]) -> dict[str, Any]:
+    """A system's section without the settings that are free to change."""
+    found = {name: value for name, value in section.items() if name not in _FREE}
+    return {name: _model(value) if isinstance(value, dict) else value for name, value in found.items()}
+
+
     """The first process's failure, in one line; "" if none failed."""
     said = "" if failure is None else " ".join(str(failure).split())[:300] or type(failure).__name__
     return next(filter(None, cluster.exchange(said)), "")
