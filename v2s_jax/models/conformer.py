@@ -15,6 +15,7 @@ from v2s_jax.models.constants import LONGEST
 from v2s_jax.models.remat import KEEP_ALL, policy_name, remat
 from v2s_jax.models.resnet import masked_batch_norm
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.models.rows import keep_rows
 
 Norm = Callable[[int, nnx.Rngs], Any]  # a batch norm of some width
 
@@ -219,7 +220,7 @@ class Conformer(nnx.Module):
         step = remat(_step, self.remat, stateful=True)
         for block in self.blocks:
             key = None if rngs is None else rngs.dropout()
-            x = step(block, x, mask, key, state)
+            x = step(block, keep_rows(x), mask, key, state)
         return x
 
 

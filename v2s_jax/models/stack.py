@@ -13,6 +13,7 @@ from flax import nnx
 from jax import lax
 
 from v2s_jax.models.remat import policy_name, remat
+from v2s_jax.models.rows import keep_rows
 
 Step = Callable[[Any, tuple], tuple[Any, Any]]
 
@@ -60,19 +61,23 @@ class LayerStack(nnx.Module):
 
         Args:
             step: (carry, (layer, ...)) -> (carry, output), where `...` are this layer's rows of `each`.
-            carry: what the first layer is given.
+            carry: what the first layer is given, of the batch's rows.
             count: how many layers.
             each: arrays with a row for every layer.
 
         Returns:
             The last carry, and the outputs stacked.
         """
-        step = remat(step, self.remat, prevent_cse=not self.scan)
+        kept = remat(_keeping_rows(step), self.remat, prevent_cse=not self.scan)
         if self.folded:
             layers = enumerate(list(self.layers)[:count])
-            return _loop(step, carry, [(layer, *(rows[index] for rows in each)) for index, layer in layers])
+            return _loop(kept, carry, [(layer, *(rows[index] for rows in each)) for index, layer in layers])
         inputs = jax.tree.map(lambda leaf: leaf[:count], (self.layers, *each))
-        return lax.scan(step, carry, inputs) if self.scan else _loop(step, carry, _unstacked(inputs, count))
+        return lax.scan(kept, carry, inputs) if self.scan else _loop(kept, carry, _unstacked(inputs, count))
+
+
+def _keeping_rows(step: Step) -> Step:
+    return lambda carry, inputs: step(jax.tree.map(keep_rows, carry), inputs)
 
 
 def _unstacked(tree: Any, count: int) -> list[Any]:

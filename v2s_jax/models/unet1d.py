@@ -22,6 +22,7 @@ from v2s_jax.models import attention, ops1d
 from v2s_jax.models.masked_norm import MaskedGroupNorm
 from v2s_jax.models.remat import KEEP_ALL, policy_name, remat
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.models.rows import keep_rows
 from v2s_jax.models.snake import SnakeBeta
 from v2s_jax.models.time_embedding import TimeEmbedding
 from v2s_jax.models.transformer import layer_norm
@@ -240,7 +241,7 @@ class UNet1d(nnx.Module):
             return level(x, time, mask, Rngs(dropout=key[0]) if key else None)
 
         keys = () if rngs is None else (rngs.dropout(),)
-        return remat(run, self.remat)(level, x, *keys)
+        return remat(run, self.remat)(level, keep_rows(x), *keys)
 
 
 def _check(config: ConfigDict) -> None:
