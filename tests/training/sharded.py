@@ -71,8 +71,8 @@ def train(name: str) -> dict:
 def spread() -> dict:
     """How a product lies by whose weights are split by columns: as the compiler likes, and with its rows kept."""
     devices = mesh.make_mesh(toy.toy_config(**{"mesh.data": 2, "mesh.fsdp": 4}).mesh)
-    columns = NamedSharding(devices, PartitionSpec(None, "fsdp"))
-    given = jax.device_put(np.ones((8, 16)), mesh.batch_sharding(devices)), jax.device_put(np.ones((16, 32)), columns)
+    everywhere, columns = (NamedSharding(devices, PartitionSpec(None, axis)) for axis in (None, "fsdp"))
+    given = jax.device_put(np.ones((8, 16)), everywhere), jax.device_put(np.ones((16, 32)), columns)
 
     def product(x, weights):
         return keep_rows(x @ weights)
