@@ -8,9 +8,12 @@ from ml_collections import ConfigDict
 from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.models.content import ContentEncoder, smoothed_entropy
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.models.rngs import Rngs
 
-CONFORMER = ConfigDict({"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0})
+CONFORMER = ConfigDict(
+    {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0, "remat": KEEP_ALL}
+)
 
 
 def encoder():

@@ -20,6 +20,7 @@ from v2s_jax.models.prosody import (
     Contours,
     ProsodyPredictor,
 )
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.models.rngs import Rngs
 
 control, measured, prosody_losses = map(jax.jit, (prosody.control, prosody.measured, prosody.prosody_losses))
@@ -93,7 +94,9 @@ def test_contours_run_about_the_middle():
 
 
 def test_the_predictor_does_not_hear_padding():
-    config = ConfigDict({"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0})
+    config = ConfigDict(
+        {"blocks": 1, "width": 8, "heads": 2, "hidden": 8, "kernel_size": 3, "dropout": 0.0, "remat": KEEP_ALL}
+    )
     made = filled(lambda: ProsodyPredictor(6, 4, config, jnp.float32, Rngs(0)))
     made = nnx.view(made, deterministic=True, use_running_average=True)
     rng = np.random.default_rng(0)

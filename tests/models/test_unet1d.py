@@ -12,6 +12,7 @@ from tests.small_vocoder import filled
 from v2s_jax.models import unet1d
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.registry import build_denoiser
+from v2s_jax.models.remat import KEEP_ALL, KEEP_NOTHING
 from v2s_jax.models.rngs import Rngs
 
 RNG = np.random.default_rng(0)
@@ -123,7 +124,7 @@ def test_recomputing_changes_nothing():
         of = jax.grad(lambda params: loss(nnx.merge(graphdef, params, rest), X, TIME, CONDITION, MASK))
         return jax.jit(of)(nnx.to_pure_dict(params))
 
-    for one, other in zip(*map(jax.tree.leaves, (gradient(True), gradient(False))), strict=True):
+    for one, other in zip(*map(jax.tree.leaves, (gradient(KEEP_NOTHING), gradient(KEEP_ALL))), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-4)
 
 

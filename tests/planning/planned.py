@@ -29,6 +29,7 @@ def main(folder: Path) -> None:
         cli.main([*plan, "--topology=v5e:2x2", "--mesh", "data=4"]),
         cli.main([*plan, "--topology=l4:4,l4:8", "--weak-scaling", "--mesh", "data=-1", "--step", "synthesize"]),
         cli.main([*plan, "--topology=v5e:2by2"]),
+        cli.main([*plan, "--topology=l4:2", "--batch-size=3,8", "--out", str(folder / "sizes.json")]),
         cli.main([*plan, "--topology=cpu:8", "--mesh", "data=4,fsdp=4"]),
     ]
     print("statuses", *statuses)

@@ -127,6 +127,15 @@ def test_weights_of_another_config_are_all_listed(folder):
         read_pretrained(folder)
 
 
+def test_a_folder_of_before_remat_was_a_name_is_read(folder):
+    edit(folder, remat=True)
+    assert read_pretrained(folder)[0].system.remat == "nothing_saveable"
+    config = json.loads((folder / "config.json").read_text())
+    del config["system"]["remat"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert read_pretrained(folder)[0].system.remat == "everything_saveable"
+
+
 def test_assemble_refuses_too(small):
     config, params, stats = small
     params = {name: value for name, value in params.items() if name != "head"}

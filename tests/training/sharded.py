@@ -7,11 +7,13 @@ import json
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 jax.config.update("jax_num_cpu_devices", 8)
 
 from tests.training import toy  # noqa: E402
 from v2s_jax.models.rngs import Rngs  # noqa: E402
+from v2s_jax.models.rows import in_rows, keep_rows  # noqa: E402
 from v2s_jax.training import mesh  # noqa: E402
 from v2s_jax.training.paths import flatten  # noqa: E402
 from v2s_jax.training.state import create_state, make_players  # noqa: E402
@@ -66,5 +68,18 @@ def train(name: str) -> dict:
     }
 
 
+def spread() -> dict:
+    """How a product lies by whose weights are split by columns: as the compiler likes, and with its rows kept."""
+    devices = mesh.make_mesh(toy.toy_config(**{"mesh.data": 2, "mesh.fsdp": 4}).mesh)
+    everywhere, columns = (NamedSharding(devices, PartitionSpec(None, axis)) for axis in (None, "fsdp"))
+    given = jax.device_put(np.ones((8, 16)), everywhere), jax.device_put(np.ones((16, 32)), columns)
+
+    def product(x, weights):
+        return keep_rows(x @ weights)
+
+    ways = {"free": product, "kept": in_rows(product, mesh.batch_sharding(devices))}
+    return {name: list(jax.jit(way)(*given).sharding.spec) for name, way in ways.items()}
+
+
 if __name__ == "__main__":
-    print(json.dumps({name: train(name) for name in MESHES}))
+    print(json.dumps({name: train(name) for name in MESHES} | {"spread": spread()}))

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from v2s_jax.errors import V2SError
 from v2s_jax.training import cluster, command, loop
 from v2s_jax.training.watchdog import STATUS
 
+ROOT = Path(__file__).parents[2]
 STEPS = 40
 SETTINGS = {"train.steps": STEPS, "train.save_every": 100}
 SHARDED = {"mesh.fsdp": 2, "mesh.min_shard_size": 64}
@@ -43,16 +45,16 @@ def environment():
 
 
 @contextlib.contextmanager
-def pair(workdir, *settings, more=()):
-    """Two processes with four devices each; `more` are settings of the second alone."""
-    port, root = free_port(), Path(__file__).parents[2]
-    started = []
-    for process in range(2):
+def pair(workdir, *settings, more=(), root=ROOT, variables=None):
+    """Two processes with four devices each; `more` settings, another `root` and `variables` are the second's alone."""
+    port, started = free_port(), []
+    places = [(ROOT, environment()), (root, environment() | (variables or {}))]
+    for process, (folder, variables) in enumerate(places):
         own = [f"{name}={json.dumps(value)}" for name, value in [*settings, *(more if process else ())]]
         command = [sys.executable, "-m", "tests.training.toy", str(workdir), "--devices=4", "--peer-timeout=10"]
         command += [f"--coordinator=localhost:{port}", "--processes=2", f"--process={process}", "--set", *own]
         log = open(f"{workdir}.{process}.log", "w")  # noqa: SIM115 (closed with the child)
-        started.append(subprocess.Popen(command, cwd=root, stderr=log, stdout=log, env=environment()))
+        started.append(subprocess.Popen(command, cwd=folder, stderr=log, stdout=log, env=variables))
         log.close()
     try:
         yield started
@@ -98,14 +100,30 @@ def test_two_processes_learn_what_one_does_stop_as_one_and_go_on_as_one(tmp_path
 
 
 def test_processes_that_differ_are_named_with_what_differs_and_none_hangs(tmp_path):
-    with pair(tmp_path / "run", more=[("optimizer.learning_rate", 0.1)]) as processes:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "v2s_jax", other / "v2s_jax", ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    (other / "tests").symlink_to(ROOT / "tests")
+    with (other / "v2s_jax" / "errors.py").open("a") as file:
+        file.write("# changed\n")
+    with pair(tmp_path / "run", more=[("optimizer.learning_rate", 0.1)], root=other) as processes:
         assert [process.wait(60) for process in processes] == [1, 1]
     for process in range(2):
         assert re.search(
-            r"process 1 on \S+ differs from process 0 on \S+ \(config.optimizer.learning_rate: 0.001 -> 0.1\): start",
+            r"process 1 on \S+ differs from process 0 on \S+ \(config.optimizer.learning_rate: 0.001 -> 0.1; "
+            r"program.v2s_jax: (\S+ \w{12}) -> (?!\1)\S+ \w{12}\): start",
             said(tmp_path / "run", process),
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_so_are_those_that_read_different_data(tmp_path):
+    run = tmp_path / "run"
+    with pair(run, variables={"TOY_FINGERPRINT": "other"}) as processes:
+        assert [process.wait(60) for process in processes] == [1, 1]
+    for process in range(2):
+        assert re.search(
+            r"process 1 .* differs from process 0 .* \(data.fingerprint: good -> other\)", said(run, process)
+        )
 
 
 @pytest.mark.slow

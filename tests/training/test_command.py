@@ -95,10 +95,19 @@ def test_a_missing_file_is_named(tmp_path):
         command.load_config(tmp_path / "nothing.py")
 
 
+def test_steps_to_profile_on_the_command_line():
+    assert command.parse_steps("100:110") == (100, 110)
+    for text in ("100", "5:5", "9:3", "-1:3", "a:b", "1:2:3", ""):
+        with pytest.raises(V2SError, match="write the first step and a later one, such as 100:110"):
+            command.parse_steps(text)
+
+
 def test_run_trains_with_the_config(file, tmp_path, monkeypatch):
     from v2s_jax.training import loop
 
     calls = []
-    monkeypatch.setattr(loop, "train", lambda config, workdir: calls.append((config.train.steps, workdir)) or 0)
-    assert command.run(parse(f"--config={file}", f"--workdir={tmp_path}", "--config.train.steps=5")) == 0
-    assert calls == [(5, str(tmp_path))]
+    monkeypatch.setattr(loop, "train", lambda config, workdir: calls.append((config.train, workdir)) or 0)
+    flags = ["--config.train.steps=5", "--profile=2:4"]
+    assert command.run(parse(f"--config={file}", f"--workdir={tmp_path}", *flags)) == 0
+    ((settings, workdir),) = calls
+    assert (settings.steps, settings.profile, workdir) == (5, (2, 4), str(tmp_path))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.training import toy
+from tests.training import full, toy
+from tests.training.test_board import events
 from v2s_jax.errors import V2SError
 from v2s_jax.training import loop, plan, run
 from v2s_jax.training.checkpoint import Checkpoints, read_weights
@@ -176,20 +178,22 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
         loop.train(toy.toy_config(), tmp_path / "file" / "run")
 
 
-def test_a_full_disk_is_reported_and_training_goes_on(tmp_path, monkeypatch, capsys):
-    save, complaints = Checkpoints.save, []
-
-    def failing(self, step, *arguments):
-        if step == 2:
-            complaints.append(step)
-            return "No checkpoint could be written: no space left."
-        return save(self, step, *arguments)
-
-    monkeypatch.setattr(Checkpoints, "save", failing)
-    assert loop.train(toy.toy_config(), tmp_path) == 0
-    assert complaints == [2]
-    assert "no space left. Training goes on; the next save tries again." in capsys.readouterr().err
-    assert int(final_state(tmp_path, toy.toy_config())["step"]) == 4
+def test_a_full_disk_is_reported_and_training_goes_on_and_saves_when_there_is_room(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "tests.training.full", str(tmp_path)]
+    run = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr
+    times = {"metrics.jsonl": 1, r"events\.\S+": 1, "00000005_0.png:": 1, "No profile": 1}
+    said = {what: len(re.findall(f"{what} c(?:annot|ould) be written", run.stderr)) for what in times}
+    assert said == times, run.stderr
+    # The saves at steps 4, 5 and 6 fail, and that of step 2 if it was still being written.
+    assert run.stderr.count("No checkpoint could be written") in (3, 4), run.stderr
+    assert run.stderr.count("is written again") == 2
+    # Nothing that was measured is lost, and nothing half-written is left.
+    assert [step for step, _ in lines(tmp_path)] == list(range(1, full.STEPS + 1))
+    shown = [event.step for event in events(tmp_path / "tensorboard") for v in event.summary.value if v.tag == "loss"]
+    assert shown == list(range(1, full.STEPS + 1))
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["00000010_0.png"]
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["10", "8"]
 
 
 def test_a_last_save_that_fails_is_an_error(tmp_path, monkeypatch):
@@ -198,9 +202,11 @@ def test_a_last_save_that_fails_is_an_error(tmp_path, monkeypatch):
         loop.train(toy.toy_config(), tmp_path)
 
 
-def test_a_profile_is_written(tmp_path):
-    assert loop.train(toy.toy_config(**{"train.profile": (1, 2)}), tmp_path) == 0
+@pytest.mark.parametrize("steps", [(1, 2), (3, 9)])
+def test_a_profile_is_written_also_where_the_run_ends_first(tmp_path, steps, capsys):
+    assert loop.train(toy.toy_config(**{"train.profile": steps}), tmp_path) == 0
     assert list((tmp_path / "profile").rglob("*.pb"))
+    assert f"Profile of steps {steps[0]} to {steps[1]} in" in capsys.readouterr().err
 
 
 def test_too_little_memory_is_said_in_a_sentence(tmp_path, monkeypatch):

@@ -48,6 +48,11 @@ def test_parameters_lie_as_the_rules_say_and_moments_and_averages_with_them(shar
     assert not any(sharded["data"]["specs"].values())
 
 
+def test_activations_stay_with_their_rows_where_parameters_are_split(sharded):
+    assert sharded["spread"]["kept"][0] == ["data", "fsdp"]
+    assert sharded["spread"]["free"][0] != ["data", "fsdp"]  # or there would be nothing to keep
+
+
 def section(**settings):
     config = toy.toy_config().mesh
     config.update(settings)

@@ -20,13 +20,13 @@ def read(folder):
 
 
 def test_metrics_are_lines_of_json_and_what_was_written_past_a_resume_is_dropped(tmp_path):
-    writers = Writers(tmp_path, 0)
+    writers = Writers(tmp_path, 0, print)
     for step in (10, 20, 30):
         writers.scalars(step, {"loss": step / 10, "odd": math.inf})
     writers.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "lo')  # a kill in the middle of a line
-    writers = Writers(tmp_path, 20)
+    writers = Writers(tmp_path, 20, print)
     writers.scalars(30, {"loss": 7.0})
     writers.close()
     assert [(line["step"], line["loss"]) for line in read(tmp_path)] == [(10, 1.0), (20, 2.0), (30, 7.0)]
@@ -34,13 +34,14 @@ def test_metrics_are_lines_of_json_and_what_was_written_past_a_resume_is_dropped
     assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "tensorboard"]
 
 
-def test_pictures_and_sounds_reach_tensorboard(tmp_path):
-    writers = Writers(tmp_path, 0)
-    writers.picture(1, "picture", np.zeros((4, 5, 3), np.uint8))
+def test_pictures_and_sounds_reach_tensorboard_and_pictures_a_folder(tmp_path):
+    writers = Writers(tmp_path, 0, print)
+    writers.picture(1, 7, np.zeros((4, 5, 3), np.uint8))
     writers.sound(1, "sound", np.full(1600, 2.0, np.float32))
     writers.close()
     stored = b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").iterdir())
-    assert b"PNG" in stored and b"WAVE" in stored
+    assert b"PNG" in stored and b"WAVE" in stored and b"mel/7" in stored
+    assert (tmp_path / "pictures" / "00000001_7.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_metrics_come_one_step_late_and_means_start_anew():

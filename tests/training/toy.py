@@ -6,6 +6,7 @@ signals, or in one of several.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 
@@ -88,7 +89,7 @@ class ToyLoader(Loader):
         return jax.tree.map(lambda x: x[chosen], self.batch(step))
 
     def state(self, step):
-        return {"step": step, "seed": self.seed}
+        return {"step": step, "seed": self.seed, "fingerprint": os.environ.get("TOY_FINGERPRINT", "good")}
 
     def check_state(self, state):
         assert state["seed"] == self.seed

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.masking import cosine_logits, other_span, span_mask
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.models.resnet import ResNetFrontend
 from v2s_jax.models.transformer import TransformerEncoder, layer_norm
 
@@ -72,7 +73,7 @@ def default_config(size: str = "base") -> ConfigDict:
             final_dim=256,
             temperature=0.1,
             scan=True,
-            remat=False,
+            remat=KEEP_ALL,
             **SIZES[size],
         )
     )

@@ -12,7 +12,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from v2s_jax.models import attention, ops
 from v2s_jax.models.constants import LONGEST
+from v2s_jax.models.remat import KEEP_ALL, policy_name, remat
 from v2s_jax.models.resnet import masked_batch_norm
+from v2s_jax.models.rngs import Rngs
+from v2s_jax.models.rows import keep_rows
 
 Norm = Callable[[int, nnx.Rngs], Any]  # a batch norm of some width
 
@@ -172,6 +175,10 @@ class Conformer(nnx.Module):
         rngs: for the initial weights.
         norm: makes the batch norms of the convolution modules, which are called with a `mask` and, if the conformer is
             given one, a `state`.
+        remat: what of a block is kept for the backward pass; see `remat.py`.
+
+    Raises:
+        V2SError: there is no such policy.
     """
 
     def __init__(
@@ -186,8 +193,9 @@ class Conformer(nnx.Module):
         *,
         rngs: nnx.Rngs,
         norm: Norm = masked_batch_norm,
+        remat: bool | str = KEEP_ALL,
     ):
-        self.dtype = dtype
+        self.dtype, self.remat = dtype, policy_name(remat)
         self.dropout = nnx.Dropout(dropout)
         self.blocks = nnx.List(
             [ConformerBlock(width, heads, hidden, kernel_size, dropout, dtype, rngs, norm) for _ in range(blocks)]
@@ -209,6 +217,14 @@ class Conformer(nnx.Module):
             state: of each row, for batch norms that tell rows apart (see `modality_norm.py`).
         """
         x = self.dropout(x.astype(self.dtype), rngs=rngs)
+        step = remat(_step, self.remat, stateful=True)
         for block in self.blocks:
-            x = block(x, mask, rngs, state)
+            key = None if rngs is None else rngs.dropout()
+            x = step(block, keep_rows(x), mask, key, state)
         return x
+
+
+def _step(
+    block: ConformerBlock, x: jax.Array, mask: jax.Array, key: jax.Array | None, state: jax.Array | None
+) -> jax.Array:
+    return block(x, mask, None if key is None else Rngs(dropout=key), state)

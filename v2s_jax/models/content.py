@@ -31,7 +31,7 @@ class ContentEncoder(nnx.Module):
     Args:
         features: width of what it reads.
         clusters: kinds of units.
-        config: blocks, width, heads, hidden, kernel_size and dropout of the conformer.
+        config: blocks, width, heads, hidden, kernel_size, dropout and remat of the conformer.
         dtype: of the computation.
         rngs: for the initial weights.
     """
@@ -41,7 +41,15 @@ class ContentEncoder(nnx.Module):
         # Each of a video frame's two steps has its own projection: repeated, they would begin the same.
         self.project = nnx.Linear(features, UNITS_PER_FRAME * width, dtype=dtype, rngs=rngs)
         self.conformer = Conformer(
-            config.blocks, width, config.heads, config.hidden, config.kernel_size, config.dropout, dtype, rngs=rngs
+            config.blocks,
+            width,
+            config.heads,
+            config.hidden,
+            config.kernel_size,
+            config.dropout,
+            dtype,
+            rngs=rngs,
+            remat=config.remat,
         )
         self.head = nnx.Linear(width, clusters, dtype=dtype, rngs=rngs)
         self.table = nnx.Param(nnx.initializers.normal(width**-0.5)(rngs.params(), (clusters, width)))

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.models import attention
 from v2s_jax.models.constants import ROTARY_BASE
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.models.rngs import Rngs
 from v2s_jax.models.stack import LayerStack
 from v2s_jax.models.time_embedding import TimeEmbedding
@@ -28,7 +29,7 @@ SIZES = {
 def default_config(size: str = "base") -> ConfigDict:
     """Every number of the named size; `condition` is the width of what it is conditioned on."""
     fixed = dict(name="dit", channels=MEL_PER_FRAME * N_MELS, condition=1024)
-    return ConfigDict(fixed | SIZES[size] | dict(dropout=0.1, scan=True, remat=False))
+    return ConfigDict(fixed | SIZES[size] | dict(dropout=0.1, scan=True, remat=KEEP_ALL))
 
 
 def rotate(x: Float[Array, "B T H d"]) -> Float[Array, "B T H d"]:

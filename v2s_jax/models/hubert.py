@@ -20,6 +20,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.gelu import gelu
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.models.transformer import TransformerEncoder, layer_norm
 
 CONVS = ((512, 10, 5), *((512, 3, 2),) * 4, *((512, 2, 2),) * 2)  # channels, taps, stride: 320 samples to a frame
@@ -65,7 +66,7 @@ def default_config(size: str = "base") -> ConfigDict:
             final_proj=False,
             final_dim=256,
             scan=True,
-            remat=False,
+            remat=KEEP_ALL,
             **SIZES[size],
         )
     )

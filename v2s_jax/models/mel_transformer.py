@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.models.time_embedding import TimeEmbedding
 from v2s_jax.models.transformer import TransformerEncoder
 
@@ -26,7 +27,7 @@ def default_config(size: str = "paper") -> ConfigDict:
     """Every number of the named size; `condition` is the width of what it is conditioned on."""
     rates = dict(dropout=0.1, attention_dropout=0.1, activation_dropout=0.0, layerdrop=0.0)
     fixed = dict(name="mel_transformer", channels=MEL_PER_FRAME * N_MELS, condition=1024)
-    return ConfigDict(fixed | SIZES[size] | rates | dict(norm_first=True, scan=True, remat=False))
+    return ConfigDict(fixed | SIZES[size] | rates | dict(norm_first=True, scan=True, remat=KEEP_ALL))
 
 
 class MelTransformer(nnx.Module):

@@ -70,7 +70,7 @@ class ProsodyPredictor(nnx.Module):
     Args:
         width: of the stream.
         seen: width of what the face does.
-        config: blocks, width, heads, hidden, kernel_size and dropout of the conformer.
+        config: blocks, width, heads, hidden, kernel_size, dropout and remat of the conformer.
         dtype: of the computation.
         rngs: for the initial weights.
     """
@@ -79,7 +79,15 @@ class ProsodyPredictor(nnx.Module):
         inner = config.width
         self.project = nnx.Linear(width + seen, inner, dtype=dtype, rngs=rngs)
         self.conformer = Conformer(
-            config.blocks, inner, config.heads, config.hidden, config.kernel_size, config.dropout, dtype, rngs=rngs
+            config.blocks,
+            inner,
+            config.heads,
+            config.hidden,
+            config.kernel_size,
+            config.dropout,
+            dtype,
+            rngs=rngs,
+            remat=config.remat,
         )
         self.head = nnx.Linear(inner, 3 * MEL_PER_STEP, dtype=dtype, rngs=rngs)
 

@@ -80,6 +80,9 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
         raise V2SError(f"{where}: expected a config whose {key}.name is one of {names}")
     default = _default(section.classes[chosen["name"]])
     _choose_parts(default, chosen, section.parts)
+    from v2s_jax.models.remat import current  # only here: it loads jax, as a default does
+
+    chosen = current(chosen, default)
     problems = list(_mistakes(chosen, default, key))
     if problems:
         raise V2SError(f"{where}: not a config of this version's {chosen['name']} {key} ({'; '.join(problems)})")

@@ -12,6 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
+from v2s_jax.models.remat import policy_name, remat
+from v2s_jax.models.rows import keep_rows
+
 Step = Callable[[Any, tuple], tuple[Any, Any]]
 
 
@@ -21,18 +24,18 @@ class LayerStack(nnx.Module):
     Attributes:
         depth: how many there are.
         scan: whether they are run by a scan.
-        remat: whether a layer is computed again in the backward pass rather than what is inside it kept.
+        remat: what of a layer is kept for the backward pass; see `remat.py`.
         folded: whether the layers have arrays of their own.
         layers: one module whose arrays have a row for every layer; a list of modules when folded.
     """
 
     depth: int
     scan: bool
-    remat: bool
+    remat: str
     folded: bool
 
     def stack(
-        self, make: Callable[[nnx.Rngs], nnx.Module], depth: int, scan: bool, remat: bool, rngs: nnx.Rngs
+        self, make: Callable[[nnx.Rngs], nnx.Module], depth: int, scan: bool, remat: bool | str, rngs: nnx.Rngs
     ) -> None:
         """Makes the layers.
 
@@ -42,8 +45,11 @@ class LayerStack(nnx.Module):
             scan: see the class.
             remat: likewise.
             rngs: for the initial weights.
+
+        Raises:
+            V2SError: there is no such policy.
         """
-        self.depth, self.scan, self.remat, self.folded = depth, scan, remat, False
+        self.depth, self.scan, self.remat, self.folded = depth, scan, policy_name(remat), False
         self.layers: Any = nnx.vmap(make)(rngs.split(depth))
 
     def fold(self) -> None:
@@ -55,20 +61,23 @@ class LayerStack(nnx.Module):
 
         Args:
             step: (carry, (layer, ...)) -> (carry, output), where `...` are this layer's rows of `each`.
-            carry: what the first layer is given.
+            carry: what the first layer is given, of the batch's rows.
             count: how many layers.
             each: arrays with a row for every layer.
 
         Returns:
             The last carry, and the outputs stacked.
         """
-        if self.remat:
-            step = jax.checkpoint(step, prevent_cse=not self.scan)
+        kept = remat(_keeping_rows(step), self.remat, prevent_cse=not self.scan)
         if self.folded:
             layers = enumerate(list(self.layers)[:count])
-            return _loop(step, carry, [(layer, *(rows[index] for rows in each)) for index, layer in layers])
+            return _loop(kept, carry, [(layer, *(rows[index] for rows in each)) for index, layer in layers])
         inputs = jax.tree.map(lambda leaf: leaf[:count], (self.layers, *each))
-        return lax.scan(step, carry, inputs) if self.scan else _loop(step, carry, _unstacked(inputs, count))
+        return lax.scan(kept, carry, inputs) if self.scan else _loop(kept, carry, _unstacked(inputs, count))
+
+
+def _keeping_rows(step: Step) -> Step:
+    return lambda carry, inputs: step(jax.tree.map(keep_rows, carry), inputs)
 
 
 def _unstacked(tree: Any, count: int) -> list[Any]:

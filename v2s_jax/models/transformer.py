@@ -127,8 +127,8 @@ class TransformerEncoder(LayerStack):
     Args:
         config: has `layers`, `width`, `heads`, `hidden`; `conv_pos` and `conv_pos_groups`, the positional convolution's
             taps and groups; `norm_first`; the rates `dropout`, `attention_dropout`, `activation_dropout` and
-            `layerdrop` (Fan et al. 2019, arXiv 1909.11556); `scan`, and `remat` to compute a layer again in the
-            backward pass rather than to keep what is inside.
+            `layerdrop` (Fan et al. 2019, arXiv 1909.11556); `scan`, and `remat`, what of a layer is kept for the
+            backward pass (see `remat.py`).
         dtype: of the computation; parameters, norms and softmax are float32.
         rngs: for the initial weights.
     """

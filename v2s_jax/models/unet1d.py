@@ -20,7 +20,9 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import MEL_PER_FRAME, N_MELS
 from v2s_jax.models import attention, ops1d
 from v2s_jax.models.masked_norm import MaskedGroupNorm
+from v2s_jax.models.remat import KEEP_ALL, policy_name, remat
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.models.rows import keep_rows
 from v2s_jax.models.snake import SnakeBeta
 from v2s_jax.models.time_embedding import TimeEmbedding
 from v2s_jax.models.transformer import layer_norm
@@ -38,11 +40,12 @@ def default_config(size: str = "base") -> ConfigDict:
 
     `condition` is the width of what it is conditioned on, `unstack` the mel frames to a frame given, `widths` the
     channels of each level (each at half the rate of the one before), `blocks` the transformer blocks to a level,
-    `middle` the levels between down and up, `expansion` how much wider the blocks' feed-forward part is.
+    `middle` the levels between down and up, `expansion` how much wider the blocks' feed-forward part is, `remat` what
+    of a level is kept for the backward pass (see `remat.py`).
     """
     fixed = dict(name="unet1d", channels=MEL_PER_FRAME * N_MELS, condition=1024, unstack=MEL_PER_FRAME)
     parts = dict(middle=2, heads=2, head_dim=64, expansion=4, groups=8)
-    return ConfigDict(fixed | SIZES[size] | parts | dict(dropout=0.05, remat=False))
+    return ConfigDict(fixed | SIZES[size] | parts | dict(dropout=0.05, remat=KEEP_ALL))
 
 
 class Conv(nnx.Module):
@@ -158,12 +161,13 @@ class UNet1d(nnx.Module):
 
     Raises:
         ValueError: the channels cannot be unstacked so, or a width not be split into the groups.
+        V2SError: there is no such policy of `remat`.
     """
 
     def __init__(self, config: ConfigDict, *, rngs: nnx.Rngs, dtype: DTypeLike = jnp.float32):
         widths, unstack = tuple(config.widths), config.unstack
         _check(config)
-        self.unstack, self.remat, self.dtype, self.levels = unstack, config.remat, dtype, len(widths)
+        self.unstack, self.remat, self.dtype, self.levels = unstack, policy_name(config.remat), dtype, len(widths)
         self.see = nnx.Linear(config.condition, unstack * widths[0], dtype=dtype, rngs=rngs)
         self.time = TimeEmbedding(widths[0], dtype, rngs)
         ins = (config.channels // unstack + widths[0], *widths[:-1])
@@ -231,13 +235,13 @@ class UNet1d(nnx.Module):
     def _through(
         self, level: Level, x: jax.Array, time: jax.Array, mask: jax.Array, rngs: nnx.Rngs | None
     ) -> jax.Array:
-        """A level, computed again in the backward pass where `remat` is set."""
+        """A level, of which `remat` says what is kept for the backward pass."""
 
         def run(level: Level, x: jax.Array, *key: jax.Array) -> jax.Array:
             return level(x, time, mask, Rngs(dropout=key[0]) if key else None)
 
         keys = () if rngs is None else (rngs.dropout(),)
-        return (jax.checkpoint(run) if self.remat else run)(level, x, *keys)
+        return remat(run, self.remat)(level, keep_rows(x), *keys)
 
 
 def _check(config: ConfigDict) -> None:

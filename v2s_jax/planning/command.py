@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mesh", metavar="AXES", help="data=-1,fsdp=16,tensor=1; several are tried if it is not given")
     parser.add_argument(
-        "--batch-size", metavar="N[,N]", help="rows of the global batch; that of the config if not given"
+        "--batch-size",
+        metavar="N[,N]",
+        help="rows of the global batch, or several to try; the config's if not given",
     )
     parser.add_argument(
         "--weak-scaling", action="store_true", help="the batch size is of the first topology, and grows"

@@ -17,7 +17,7 @@ def plan(
     Args:
         experiment: what trains.
         machine: to compile for.
-        axes: of the mesh; several are tried if None.
+        axes: of the mesh; several are tried of each size if None.
         step: of `abstract.STEPS`.
         sizes: of the global batch, to be tried each.
 
@@ -29,8 +29,8 @@ def plan(
     kind = {"train": "Training step", "synthesize": "Synthesis"}[step]
     print(f"{kind} of {config.system.name}{stage}: {max(config.data.buckets)} frames, {config.precision.compute}")
     print(machine, flush=True)
-    tried = [axes] if axes else meshes_to_try(len(machine.devices), min(sizes))
-    costs = [measure(experiment, machine, sizes_of_axes, step, rows) for rows in sizes for sizes_of_axes in tried]
+    tried = [(rows, own) for rows in sizes for own in ([axes] if axes else meshes_to_try(len(machine.devices), rows))]
+    costs = [measure(experiment, machine, own, step, rows) for rows, own in tried]
     best = recommend(costs)
     print(report.table(costs, machine.chip.flops if machine.chip else None))
     mesh = ",".join(f"{axis}={size}" for axis, size in best.mesh.items())

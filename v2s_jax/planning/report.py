@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from v2s_jax.models.remat import POLICIES
 from v2s_jax.planning.cost import Cost
 from v2s_jax.training.chips import GIB
 
@@ -83,8 +84,8 @@ def verdict(cost: Cost) -> str:
     if cost.excess:
         return (
             f"It does not fit: it takes {_gib(cost.peak)} GiB of each chip, {_gib(cost.excess)} GiB more than the "
-            f"{_gib(cost.limit)} GiB there are. Raise mesh.fsdp or train.accumulate, set remat in the model's section, "
-            "or lower the batch size."
+            f"{_gib(cost.limit)} GiB there are. Raise mesh.fsdp or train.accumulate, set remat in the model's section "
+            f"({POLICIES[-2]} or {POLICIES[-1]}), or lower the batch size."
         )
     return f"It fits: {_gib(cost.peak)} GiB of the {_gib(cost.limit)} GiB of each chip ({cost.peak / cost.limit:.0%})."
 

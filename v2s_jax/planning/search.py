@@ -13,7 +13,7 @@ def meshes_to_try(chips: int, rows: int) -> list[dict[str, int]]:
 
     Args:
         chips: devices there are.
-        rows: of the smallest batch, which data and fsdp together must divide.
+        rows: of the batch, which data and fsdp together must divide.
     """
     some = max(size for size in _divisors(chips) if size * size <= chips)
     tensor = max(size for size in _divisors(chips) if size <= _MOST_TENSOR)

@@ -25,6 +25,7 @@ from v2s_jax.generative.times import logit_normal_times, stratified_times
 from v2s_jax.models import avhubert, dit, mel_transformer, unet1d
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.registry import build_denoiser
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.systems import sampler as samplers
 from v2s_jax.systems.base import Metrics, Rules, check_crop, frame_mask, normalise_mouth, spoken_mel, stack, unstack
 from v2s_jax.systems.voice_stages import Voice, VoiceStages
@@ -51,7 +52,7 @@ def default_config(size: str = "large", decoder: str = "dit", clusters: int = 10
     encoder.update({"masking": "none"})
     made = DECODERS[decoder].default_config(decoder_size)
     made.condition = UNITS_PER_FRAME * sizes["width"] + SPEAKER_DIM
-    conformer = sizes | {"kernel_size": 31, "dropout": 0.1}
+    conformer = sizes | {"kernel_size": 31, "dropout": 0.1, "remat": KEEP_ALL}
     flow = {"solver": "euler", "grid": "sway", "evaluations": 10, "most": 64, "guidance_by": "none"}
     sampler = samplers.default_config()
     sampler.update(flow | {"classifier_free": 2.0})

@@ -55,6 +55,7 @@ class LipReader(nnx.Module):
             dtype,
             rngs=rngs,
             norm=norm,
+            remat=config.remat,
         )
         if self.ctc_weight:
             self.text_head = Spelling(config.width, dtype, rngs)

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import CROP_SIZE
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.mel import log_mel_jax
+from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.systems.base import Metrics, Rules, frame_mask, spoken_mel
 from v2s_jax.systems.regression import MelRegressor
 
@@ -36,6 +37,7 @@ def default_config(size: str = "S") -> ConfigDict:
             activation="relu",
             kernel_size=31,
             dropout=0.1,
+            remat=KEEP_ALL,  # of the conformer; see models/remat.py
             speaker_embedding=False,
             l1_weight=1.0,
             convergence_weight=1.0,

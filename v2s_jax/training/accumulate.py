@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
+from v2s_jax.models.rows import keep_rows
 from v2s_jax.training.paths import Tree
 
 # (own parameters, statistics, batch, key) -> (loss, (metrics, statistics))
@@ -47,7 +48,7 @@ def value_and_gradients(
 
     def take(carry: tuple[Tree, Tree], part: tuple[Batch, jax.Array]) -> tuple[tuple[Tree, Tree], Any]:
         stats, total = carry
-        rows, number = part
+        rows, number = jax.tree.map(keep_rows, part[0]), part[1]
         (value, (metrics, stats)), gradients = gradient(own, stats, rows, jax.random.fold_in(key, number))
         total = jax.tree.map(lambda a, b: a + b / parts, total, gradients)
         return (stats, total), (value, metrics)

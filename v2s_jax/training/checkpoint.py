@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from v2s_jax.errors import V2SError
+from v2s_jax.media.atomic import replacing
 from v2s_jax.training import cluster
 from v2s_jax.training.differences import differences
 from v2s_jax.training.ema import evaluation_params
@@ -26,6 +27,7 @@ from v2s_jax.training.paths import Tree
 from v2s_jax.training.state import State
 
 FOLDER = "checkpoints"
+_FREE = frozenset({"remat", "scan"})  # say how a model is computed, and not what: they may change between starts
 
 
 class Restored(NamedTuple):
@@ -160,7 +162,7 @@ class Checkpoints:
 
     def _check(self, step: int, saved: dict, config: dict, stored: Any, abstract: State) -> None:
         where = self.workdir / FOLDER / str(step)
-        if changed := differences(saved["system"], config["system"], "system"):
+        if changed := differences(_model(saved["system"]), _model(config["system"]), "system"):
             raise V2SError(
                 f"{where} holds a model of another config ({'; '.join(changed)}): use that config or another workdir."
             )
@@ -181,6 +183,12 @@ class Checkpoints:
             os.replace(self.workdir / FOLDER / str(step), target)
         cluster.exchange("moved")  # before anyone looks
         self._open()
+
+
+def _model(section: dict[str, Any]) -> dict[str, Any]:
+    """A system's section without the settings that are free to change."""
+    found = {name: value for name, value in section.items() if name not in _FREE}
+    return {name: _model(value) if isinstance(value, dict) else value for name, value in found.items()}
 
 
 def _anywhere(failure: Exception | None) -> str:
@@ -228,11 +236,13 @@ def make_workdir(workdir: str | os.PathLike) -> None:
 
 
 def write_config(workdir: str | os.PathLike, config: dict[str, Any]) -> None:
-    """Writes `workdir/config.json`, whole or not at all."""
-    path = Path(workdir) / "config.json"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(config, indent=2) + "\n")
-    os.replace(temporary, path)
+    """Writes `workdir/config.json`, whole or not at all.
+
+    Raises:
+        V2SError: it cannot.
+    """
+    with replacing(Path(workdir) / "config.json") as file:
+        file.write(f"{json.dumps(config, indent=2)}\n".encode())
 
 
 def read_weights(workdir: str | os.PathLike, best: bool = True) -> tuple[ConfigDict, Tree, Tree]:

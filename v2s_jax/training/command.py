@@ -17,10 +17,11 @@ HELP = "train, resume or fine-tune an experiment"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds --config, its overrides, --mesh, --workdir and who else takes part."""
+    """Adds --config, its overrides, --mesh, --profile, --workdir and who else takes part."""
     add_config_arguments(parser)
     parser.add_argument("--workdir", required=True, metavar="DIR", help="checkpoints and logs; an existing run goes on")
     parser.add_argument("--mesh", metavar="AXES", help="data=-1,fsdp=16,tensor=1 in place of the config's mesh section")
+    parser.add_argument("--profile", metavar="FIRST:LAST", help="write a profile of these steps to DIR/profile")
     add_cluster_arguments(parser)
 
 
@@ -128,10 +129,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _config_of(args: argparse.Namespace) -> ConfigDict:
-    """The experiment with its overrides and --mesh."""
+    """The experiment with its overrides, --mesh and --profile."""
     from v2s_jax.training.mesh import parse_axes
 
     config = load_config(args.config, args.overrides)
     if args.mesh:
         config.mesh.update(parse_axes(args.mesh))
+    if args.profile:
+        config.train.profile = parse_steps(args.profile)
     return config
+
+
+def parse_steps(text: str) -> tuple[int, int]:
+    """The steps of `--profile 100:110`: the profile begins before the one and ends before the other.
+
+    Raises:
+        V2SError: it is not of that form.
+    """
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise V2SError(f"--profile {text}: write the first step and a later one, such as 100:110")
+    return int(first), int(last)

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from v2s_jax.data.loader import Loader
 from v2s_jax.errors import V2SError
+from v2s_jax.media.atomic import replacing
 from v2s_jax.training import checkpoint, cluster, mesh, validate
 from v2s_jax.training.differences import differences
 from v2s_jax.training.ema import evaluation_params
@@ -23,6 +24,7 @@ from v2s_jax.training.interrupt import Interrupt, Verdict
 from v2s_jax.training.nonfinite import NotFiniteError
 from v2s_jax.training.overview import overview, totals
 from v2s_jax.training.plan import initial_state, make_plan
+from v2s_jax.training.profiler import Profiler
 from v2s_jax.training.state import State
 from v2s_jax.training.step import compile_eval_steps, compile_train_step, make_eval_steps, make_train_step
 from v2s_jax.training.utilisation import Utilisation
@@ -86,11 +88,12 @@ class Run:
         # Writers
         if jax.process_index() == 0:
             checkpoint.write_config(workdir, self.json)
-            (self.workdir / "model.txt").write_text(overview(shapes, self.players, self.mesh, config.mesh) + "\n")
-        self.writers = Writers(workdir, self.start)
-        stack.callback(lambda: self.writers.close())
+            with replacing(self.workdir / "model.txt") as file:
+                file.write(f"{overview(shapes, self.players, self.mesh, config.mesh)}\n".encode())
         self.progress = Progress(self.start, config.train.steps)
         stack.callback(self.progress.close)
+        self.writers = Writers(workdir, self.start, self.progress.say)
+        stack.callback(lambda: self.writers.close())
         self.metrics = LateMetrics()
         self.watchdog = stack.enter_context(Watchdog(config.train.stalled_after if jax.process_count() > 1 else 0))
         self._announce(restored)
@@ -123,9 +126,10 @@ class Run:
         config, step = self.config.train, self.start
         verdict = Verdict(self.stack.enter_context(Interrupt()), self.mesh)
         batches = self.batches(step)
-        profiler = self.stack.enter_context(contextlib.ExitStack())
+        profiler = Profiler(config.profile, self.workdir / "profile", self.progress.say)
+        self.stack.callback(profiler.close)
         while step < config.steps and not self.out_of_patience(step) and verdict.stop is None:
-            self.profile(step, profiler)
+            profiler.before(step, self.state["step"])
             batch = self.next_batch(batches)
             self.utilisation.saw(self.state, batch)
             with jax.transfer_guard("disallow"), jax.profiler.StepTraceAnnotation("train", step_num=step):
@@ -183,7 +187,7 @@ class Run:
         self.loop |= {"rollbacks": done + 1, "skipped": reached - step}
         self.metrics = LateMetrics()
         self.writers.close()
-        self.writers = Writers(self.workdir, step)
+        self.writers = Writers(self.workdir, step, self.progress.say)
         self.progress.rewind(step)
         self.progress.say(
             f"{error.what} Going back to step {step}, without the {error.step - step} batches since then "
@@ -243,7 +247,7 @@ class Run:
         )
         self.watchdog.beat()
         self.writers.scalars(step, metrics)
-        validate.show(clips, step, self.writers, self.workdir)
+        validate.show(clips, step, self.writers)
         self.progress.say(
             f"validation at step {step} ({time.perf_counter() - before:.1f} s): {validate.numbers(metrics)}"
         )
@@ -270,16 +274,6 @@ class Run:
         complaint = self.checkpoints.save(step, self.state, self.loop, self.json, metric)
         if complaint:
             self.progress.say(f"{complaint} Training goes on; the next save tries again.")
-
-    def profile(self, step: int, profiler: contextlib.ExitStack) -> None:
-        """Starts and stops the profiler at the steps of `train.profile`; a run that ends between them stops it too."""
-        first, last = self.config.train.profile
-        if first < last and step == first:
-            profiler.enter_context(jax.profiler.trace(str(self.workdir / "profile")))
-        if first < last and step == last:
-            jax.block_until_ready(self.state["step"])
-            profiler.close()
-            self.progress.say(f"Profile of steps {first} to {last} in {self.workdir / 'profile'}.")
 
     def finish(self, step: int, stop: signal.Signals | None) -> int:
         """Saves what is not saved, waits for the disk and says how the run ended.

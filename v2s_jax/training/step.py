@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from v2s_jax.data.batch import Batch
 from v2s_jax.models.compiling import compiler_options
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.models.rows import in_rows
 from v2s_jax.training.accumulate import value_and_gradients
 from v2s_jax.training.ema import update_ema
 from v2s_jax.training.optimizer import tree_norm
@@ -129,7 +130,7 @@ def compile_train_step(step: Callable, state: State, batch: NamedSharding) -> An
     """
     everywhere = NamedSharding(batch.mesh, PartitionSpec())
     return jax.jit(
-        step,
+        in_rows(step, batch),
         in_shardings=(state, batch),
         out_shardings=(state, everywhere),
         donate_argnums=(0,),

@@ -5,7 +5,6 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -124,19 +123,12 @@ def picture(clip: Spoken) -> UInt8[np.ndarray, "H W 3"]:
     return np.stack([np.interp(level, stops, _COLOURS[:, c]) for c in range(3)], -1).astype(np.uint8)
 
 
-def show(clips: list[Spoken], step: int, writers: Writers, workdir: str | os.PathLike) -> None:
-    """Pictures and sounds to TensorBoard, and the pictures to `workdir/pictures/STEP_N.png`."""
-    from PIL import Image
-
-    folder = Path(workdir) / "pictures"
+def show(clips: list[Spoken], step: int, writers: Writers) -> None:
+    """Pictures and sounds to where a run's are kept."""
     for number, clip in enumerate(clips):
-        drawn = picture(clip)
-        writers.picture(step, f"mel/{number}", drawn)
+        writers.picture(step, number, picture(clip))
         writers.sound(step, f"predicted/{number}", clip.wave)
         writers.sound(step, f"real/{number}", clip.true_wave)
-        if jax.process_index() == 0:
-            folder.mkdir(exist_ok=True)
-            Image.fromarray(drawn).save(folder / f"{step:08d}_{number}.png")
 
 
 def numbers(metrics: dict[str, Any]) -> str:

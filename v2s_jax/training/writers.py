@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,67 +16,84 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from v2s_jax.constants import SAMPLE_RATE
+from v2s_jax.errors import V2SError
+from v2s_jax.media.atomic import make_folder, replacing
+from v2s_jax.training.appender import Appender
+from v2s_jax.training.board import Board
 
 
 class Writers:
-    """Metrics files of one workdir.
+    """Metrics and pictures of one workdir. What a full disk refuses is said, and does not end the run.
 
     Args:
         workdir: the run's folder, which exists.
         start_step: step the run begins or goes on at; what an interrupted run wrote beyond it is dropped.
+        say: is told what cannot be written.
     """
 
-    def __init__(self, workdir: str | os.PathLike, start_step: int):
+    def __init__(self, workdir: str | os.PathLike, start_step: int, say: Callable[[str], None]):
         self._active = jax.process_index() == 0
         if self._active:
-            from tensorboardX import SummaryWriter  # only here: it loads protobuf
-
-            self._path = Path(workdir) / "metrics.jsonl"
-            _drop_after(self._path, start_step)
-            self._lines = self._path.open("a", encoding="utf-8")
-            folder = str(Path(workdir) / "tensorboard")
-            self._board = SummaryWriter(folder, purge_step=start_step + 1 if start_step else None)
+            self._workdir, self._say = Path(workdir), say
+            metrics = self._workdir / "metrics.jsonl"
+            _cut_after(metrics, start_step)
+            self._lines = Appender(metrics, say)
+            self._board = Board(self._workdir / "tensorboard", start_step, say)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One line of JSON (numbers that are not finite as null) and the same to TensorBoard."""
         if self._active:
             finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-            self._lines.write(json.dumps({"step": step, "time": round(time.time(), 3)} | finite) + "\n")
-            self._lines.flush()
+            line = json.dumps({"step": step, "time": round(time.time(), 3)} | finite)
+            self._lines.add(f"{line}\n".encode())
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                self._board.scalar(step, name, value)
 
-    def picture(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
-        """A picture to TensorBoard."""
+    def picture(self, step: int, number: int, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """A picture to TensorBoard, as `mel/NUMBER`, and to `pictures/STEP_NUMBER.png`."""
         if self._active:
-            self._board.add_image(name, picture, step, dataformats="HWC")
+            from PIL import Image
+
+            self._board.picture(step, f"mel/{number}", picture)
+            path = self._workdir / "pictures" / f"{step:08d}_{number}.png"
+            try:
+                make_folder(path.parent)
+                with replacing(path) as file:
+                    Image.fromarray(picture).save(file, "PNG")
+            except V2SError as error:
+                self._say(f"{error}. Training goes on without this picture.")
 
     def sound(self, step: int, name: str, wave: Float[np.ndarray, "n"]) -> None:
         """A waveform in [-1, 1] at 16 kHz to TensorBoard."""
         if self._active and len(wave):
-            self._board.add_audio(name, np.clip(wave, -1, 1)[:, None], step, sample_rate=SAMPLE_RATE)
+            self._board.sound(step, name, np.clip(wave, -1, 1), SAMPLE_RATE)
 
     def close(self) -> None:
-        """Flushes and closes all files."""
+        """Closes all files."""
         if self._active:
             self._lines.close()
             self._board.close()
 
 
-def _drop_after(path: Path, step: int) -> None:
-    """Removes lines of later steps, and a last line cut short by a kill."""
+def _cut_after(path: Path, step: int) -> None:
+    """Cuts a file of lines in the order of their steps before one of a later step, or cut short by a kill."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError):
-            continue
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+    size = 0
+    with path.open("rb") as lines:
+        for line in lines:
+            if not _is_until(line, step):
+                break
+            size += len(line)
+    os.truncate(path, size)
+
+
+def _is_until(line: bytes, step: int) -> bool:
+    """Whether it is a whole line of this step or an earlier one."""
+    try:
+        return line.endswith(b"\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError):
+        return False
 
 
 class LateMetrics:
