@@ -219,6 +219,7 @@ def test_records_of_a_data_set(talker_data, model, tmp_path, monkeypatch):
         wave, mel = read_wav(tmp_path / "out" / entry["wav"]), np.load(tmp_path / "out" / entry["mel"])
         assert len(wave) == 160 * len(mel) and mel.shape[1] == 80 and mel.dtype == np.float32
         assert entry["seconds"] == pytest.approx(len(wave) / 16000, abs=1e-3)
+        assert 0.5 < entry["coverage"] <= 1 and entry["confidence"] > 0 and entry["warnings"] == []
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.flac")}
     assert synthesize(talker_data, "--out", tmp_path / "out", *options) == 0
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.flac")}
