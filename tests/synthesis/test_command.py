@@ -104,6 +104,7 @@ def test_manifest_tells_what_was_done(spoken, clips, model):
         entry["source"] == str(clips / "silent.mp4") and entry["wav"] == "silent.wav" and entry["video"] == "silent.mp4"
     )
     assert entry["seconds"] == 1.2 and entry["model"] == str(model) and entry["warnings"] == []
+    assert entry["sampler"] == {} and entry["precision"] == "float32"
     assert 0.5 < entry["coverage"] <= 1 and entry["faces_seen"] == 1 and entry["confidence"] > 0
     assert [stage for stage in entry["timings"] if stage != "compile"] == ["read", "network", "vocoder", "write"]
     total = sum(seconds for stage, seconds in entry["timings"].items() if stage != "compile")

@@ -30,6 +30,7 @@ from v2s_jax.synthesis.pretrained import DEFAULT
 from v2s_jax.synthesis.reading import Packed, Read, patience, read
 from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.synthesizer import Synthesizer
+from v2s_jax.training.precision import COMPUTE
 
 HELP = "speak clips and records: a wav for each, and an mp4 of clips with the sound put back"
 INPUTS = "clips, folders searched for clips, lists (.txt, a path a line) of these, or prepared data sets"
@@ -60,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--units", action="store_true", help="write the content's units, too, of models that have them")
     parser.add_argument("--no-video", action="store_true", help="write no mp4, only the sound")
     add_batch_option(parser)
+    parser.add_argument(
+        "--precision", choices=COMPUTE, default="float32", help="of the network's computation (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes that read clips (default: one a core)")
     parser.add_argument(
         "--part",
@@ -82,11 +86,13 @@ def run(args: argparse.Namespace) -> int:
         vocoder=args.vocoder,
         sampler=dict(args.sampler),
         units=args.units,
+        precision=args.precision,
     )
     if args.voice:
         synthesizer = synthesizer.in_voice_of(args.voice)
     make_folder(args.out)
     made_by = {"model": args.model, "fingerprint": synthesizer.fingerprint(), "face": args.face}
+    made_by["precision"] = args.precision
     made_by["sampler"] = dict(synthesizer.network.knobs)
     done = done_before(args.out, jobs, made_by, wanted)
     todo = [job for job in jobs if job.name not in done]
