@@ -1,7 +1,6 @@
 import re
 
-from v2s_jax import progress
-from v2s_jax.progress import Along, progress_line, watched
+from v2s_jax.progress import Along, progress, progress_line, watched
 
 
 def test_a_long_recording_says_now_and_then_how_far_it_is(capsys):
@@ -18,8 +17,7 @@ def test_a_short_one_says_nothing_and_nobody_says_much(capsys):
     assert not capsys.readouterr().err
 
 
-def test_items_come_unchanged_with_a_line_at_the_end(capsys, monkeypatch):
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: False)
-    assert list(progress.progress(iter("abc"), 3)) == ["a", "b", "c"]
+def test_items_come_unchanged_with_a_line_at_the_end(capsys):
+    assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
     assert re.fullmatch(r"3/3 clips, \S+ clips/s\n", capsys.readouterr().err)
     assert progress_line(12, 40, 4.0, "clips") == "12/40 clips, 3 clips/s, 9 s left"
