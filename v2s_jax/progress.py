@@ -2,12 +2,16 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
 
+from v2s_jax.constants import VIDEO_FPS
+
 T = TypeVar("T")
+Watch = Callable[[str, int, int], None]  # told what is being done, the frames done and all there are
+_LONG = 3000  # frames: two minutes
 
 
 def progress(items: Iterable[T], total: int | None = None, unit: str = "clips", every: float = 10.0) -> Iterator[T]:
@@ -39,3 +43,32 @@ def progress_line(done: int, total: int | None, seconds: float, unit: str) -> st
     count = f"{done}/{total} {unit}" if total else f"{done} {unit}"
     left = f", {(total - done) / rate:.0f} s left" if total and done < total else ""
     return f"{count}, {rate:.3g} {unit}/s{left}"
+
+
+class Along:
+    """Says on stderr now and then how far one long recording is; of a short one nothing.
+
+    Args:
+        name: of the recording.
+        every: seconds between lines.
+    """
+
+    def __init__(self, name: str, every: float = 10.0):
+        self._name, self._every, self._said = name, every, time.monotonic()
+
+    def __call__(self, doing: str, frame: int, frames: int) -> None:
+        """Says that `frame` of so many `frames` is reached, if it is time."""
+        now = time.monotonic()
+        if frames <= _LONG or now < self._said + self._every:
+            return
+        self._said = now
+        place, end = (round(count / VIDEO_FPS) for count in (frame, frames))
+        print(f"{self._name}: {doing}, at {place} of {end} s", file=sys.stderr, flush=True)
+
+
+def watched(items: Iterable[T], watch: Watch | None, doing: str, total: int) -> Iterator[T]:
+    """Yields a recording's frames unchanged while telling `watch`, if there is one."""
+    for index, item in enumerate(items):
+        if watch is not None:
+            watch(doing, index, total)
+        yield item

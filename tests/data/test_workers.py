@@ -66,6 +66,11 @@ def test_a_hanging_item_is_given_up():
     assert time.monotonic() - start < 30
 
 
+def test_items_may_be_given_different_times():
+    results = outcomes(time.sleep, [60.5, 1.5], 2, timeout=lambda seconds: 1.0 if seconds > 60 else 60.0)
+    assert results[60.5].reason == "took longer than 1 s and was given up" and results[1.5] is None
+
+
 def test_closing_early_leaves_no_process():
     import multiprocessing
 

@@ -10,6 +10,7 @@ from tests.small_model import small_config as small_speaking
 from tests.small_vocoder import small_config, small_system
 from v2s_jax.errors import V2SError
 from v2s_jax.evaluation import bench, bench_models
+from v2s_jax.evaluation.bench_synthesis import steps_tried
 from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
 from v2s_jax.systems import hifigan as hifigan_system
@@ -71,6 +72,12 @@ def test_speech_a_second_stage_by_stage_beside_pytorch(tmp_path):
     # The whole cannot be faster than its parts, one after the other in one thread.
     parts = sum(1 / figures[stage] for stage in ("reading shards", "network", "vocoder"))
     assert 1 / figures["from shards, all stages"] >= 0.9 * parts
+
+
+def test_numbers_of_steps_that_are_tried_beside_a_model_s_own():
+    assert steps_tried({}) == steps_tried({"guidance": 1.0}) == [{}]
+    assert steps_tried({"evaluations": 4.0, "guidance": 1.0}) == [{"evaluations": n} for n in (2.0, 4.0, 10.0)]
+    assert steps_tried({"rounds": 1.0}) == [{"rounds": n} for n in (0.0, 1.0, 2.0)]
 
 
 def test_both_sides_do_the_same_work(tiny, tmp_path):

@@ -104,6 +104,7 @@ def test_manifest_tells_what_was_done(spoken, clips, model):
         entry["source"] == str(clips / "silent.mp4") and entry["wav"] == "silent.wav" and entry["video"] == "silent.mp4"
     )
     assert entry["seconds"] == 1.2 and entry["model"] == str(model) and entry["warnings"] == []
+    assert entry["sampler"] == {} and entry["precision"] == "float32"
     assert 0.5 < entry["coverage"] <= 1 and entry["faces_seen"] == 1 and entry["confidence"] > 0
     assert [stage for stage in entry["timings"] if stage != "compile"] == ["read", "network", "vocoder", "write"]
     total = sum(seconds for stage, seconds in entry["timings"].items() if stage != "compile")
@@ -219,6 +220,7 @@ def test_records_of_a_data_set(talker_data, model, tmp_path, monkeypatch):
         wave, mel = read_wav(tmp_path / "out" / entry["wav"]), np.load(tmp_path / "out" / entry["mel"])
         assert len(wave) == 160 * len(mel) and mel.shape[1] == 80 and mel.dtype == np.float32
         assert entry["seconds"] == pytest.approx(len(wave) / 16000, abs=1e-3)
+        assert 0.5 < entry["coverage"] <= 1 and entry["confidence"] > 0 and entry["warnings"] == []
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.flac")}
     assert synthesize(talker_data, "--out", tmp_path / "out", *options) == 0
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.flac")}

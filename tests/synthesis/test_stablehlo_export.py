@@ -55,6 +55,7 @@ def test_a_sampling_model_keeps_its_knobs_and_its_noise(make_clip, tmp_path):
     save_sampling(tmp_path / "model", synthesis={"vocoder": "griffin_lim", "griffin_lim_iterations": 2})
     export("--model", tmp_path / "model", "--out", tmp_path / "out", "--format", "stablehlo", "--frames", "25")
     speak = stablehlo.load(tmp_path / "out")
+    assert speak.about["rows"] is None  # any number
     clip = make_clip(20)
     given = {"mouth": centre_crop(clip.mouth)[None], "length": np.array([20], np.int32), "start": np.zeros(1, np.int32)}
     mels = [speak(**given, knobs={"evaluations": count})[1][0] for count in (1.0, 3.0)]
@@ -63,6 +64,8 @@ def test_a_sampling_model_keeps_its_knobs_and_its_noise(make_clip, tmp_path):
         expected = Synthesizer.from_pretrained(tmp_path / "model", sampler={"evaluations": count})(clip).log_mel
         np.testing.assert_allclose(mel, expected, atol=1e-4)
     assert abs(mels[0] - mels[1]).max() > 1e-3
+    both = speak(**{name: np.repeat(value, 2, 0) for name, value in given.items()}, knobs={"evaluations": 3.0})[1]
+    np.testing.assert_allclose(both, np.stack(mels[1:] * 2), atol=1e-5)
     with pytest.raises(ValueError, match="the sampler knows evaluations; got .*again"):
         speak(**given, knobs={"again": 1.0})
     with pytest.raises(ValueError, match="expected the inputs"):

@@ -32,11 +32,15 @@ class _Worker:
     process: Any
     pipe: Connection
     item: Any = None
-    since: float = 0.0
+    until: float = 0.0
+    allowed: float = 0.0
 
 
 def run_isolated(
-    function: Callable[[Any], Any], items: Iterable[Any], jobs: int, timeout: float | int = 3600
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    jobs: int,
+    timeout: float | int | Callable[[Any], float] = 3600,
 ) -> Generator[tuple[Any, Any], None, None]:
     """Applies `function` to every item in `jobs` processes; yields (item, result or Failure) as they finish.
 
@@ -44,7 +48,7 @@ def run_isolated(
         function: picklable; what it raises becomes a Failure.
         items: picklable.
         jobs: number of processes.
-        timeout: seconds after which an item's worker is killed.
+        timeout: seconds after which an item's worker is killed, or what gives them for an item.
     """
     pending = iter(items)
     context = multiprocessing.get_context("spawn")
@@ -52,16 +56,16 @@ def run_isolated(
     workers: list[_Worker] = []
     try:
         for item in pending:
-            workers.append(_give(_start(context, code), item))
+            workers.append(_give(_start(context, code), item, timeout))
             if len(workers) == jobs:
                 break
         while workers:
-            for worker in _ready(workers, timeout):
-                done, (outcome, alive) = worker.item, _collect(worker, timeout)
+            for worker in _ready(workers):
+                done, (outcome, alive) = worker.item, _collect(worker)
                 workers.remove(worker)
                 item = next(pending, None)
                 if item is not None:
-                    workers.append(_give(worker if alive else _start(context, code), item))
+                    workers.append(_give(worker if alive else _start(context, code), item, timeout))
                 elif alive:
                     worker.pipe.close()
                     worker.process.join()
@@ -85,8 +89,9 @@ def _stop(worker: _Worker) -> None:
     worker.pipe.close()
 
 
-def _give(worker: _Worker, item: Any) -> _Worker:
-    worker.item, worker.since = item, time.monotonic()
+def _give(worker: _Worker, item: Any, timeout: float | int | Callable[[Any], float]) -> _Worker:
+    worker.item, worker.allowed = item, timeout(item) if callable(timeout) else timeout
+    worker.until = time.monotonic() + worker.allowed
     try:
         worker.pipe.send(item)
     except BrokenPipeError:
@@ -94,22 +99,22 @@ def _give(worker: _Worker, item: Any) -> _Worker:
     return worker
 
 
-def _ready(workers: list[_Worker], timeout: float | int) -> list[_Worker]:
+def _ready(workers: list[_Worker]) -> list[_Worker]:
     """Workers that answered, died or ran out of time; waits until there is one."""
     while True:
-        oldest = min(worker.since for worker in workers)
-        signals = wait([worker.pipe for worker in workers], max(0.0, oldest + timeout - time.monotonic()) + 0.01)
-        late = time.monotonic() - timeout
-        ready = [worker for worker in workers if worker.pipe in signals or worker.since < late]
+        first = min(worker.until for worker in workers)
+        signals = wait([worker.pipe for worker in workers], max(0.0, first - time.monotonic()) + 0.01)
+        now = time.monotonic()
+        ready = [worker for worker in workers if worker.pipe in signals or worker.until < now]
         if ready:
             return ready
 
 
-def _collect(worker: _Worker, timeout: float | int) -> tuple[Any, bool]:
+def _collect(worker: _Worker) -> tuple[Any, bool]:
     """The worker's result or a Failure, and whether the worker lives on."""
     if not worker.pipe.poll():
         _stop(worker)
-        return Failure(f"took longer than {timeout:.0f} s and was given up"), False
+        return Failure(f"took longer than {worker.allowed:.0f} s and was given up"), False
     try:
         return worker.pipe.recv(), True
     except (EOFError, ConnectionResetError):

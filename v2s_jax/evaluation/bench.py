@@ -81,7 +81,7 @@ def bench_train(args: argparse.Namespace, scratch: Path) -> Figures:
 
 
 def bench_synthesize(args: argparse.Namespace, scratch: Path) -> Figures:
-    """Seconds of speech a second of each speaking model, stage by stage, beside PyTorch."""
+    """Seconds of speech a second of each speaking model and number of steps, stage by stage, beside PyTorch."""
     from v2s_jax.data.metadata import read_metadata
     from v2s_jax.evaluation.bench_synthesis import MODELS, measure
     from v2s_jax.synthesis.demo import shipped_clip

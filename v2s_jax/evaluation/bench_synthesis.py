@@ -9,7 +9,7 @@ import inspect
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from v2s_jax.synthesis.pretrained import is_workdir, locate
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
 MODELS = ("talker-svts", "grid-s1-diffv2s", "grid-s1-faces2voices", "grid-s1-av2a")
-EVALUATIONS = (2, 10)  # tried beside a model's own
+TRIED = {"evaluations": (2.0, 10.0), "rounds": (0.0, 1.0, 2.0)}  # beside a model's own, of the settings that cost time
 _RECORDS = 32  # of a data set at most
 
 
@@ -62,14 +62,19 @@ def measure(
     """
     for model in models:
         synthesizer = Synthesizer.from_pretrained(model, rows)
-        own = synthesizer.network.knobs.get("evaluations")
         yield f"{model}: reading clips", _reading(clip, seconds).speed
-        for count in [None] if own is None else sorted({own, *map(float, EVALUATIONS)}):
-            tuned = synthesizer if count is None else synthesizer.tuned({"evaluations": count})
-            name = model if count is None else f"{model}, {count:.0f} evaluations"
+        for settings in steps_tried(synthesizer.network.knobs):
+            tuned = synthesizer.tuned(settings)
+            name = ", ".join([model, *(f"{value:.0f} {knob}" for knob, value in settings.items())])
             yield from _from_shards(name, tuned, ShardedDataset(data, split), seconds)
             if has_torch() and _exportable(model, synthesizer):
-                yield from _beside_torch(name, model, tuned, ShardedDataset(data, split), count, seconds)
+                yield from _beside_torch(name, model, tuned, ShardedDataset(data, split), settings, seconds)
+
+
+def steps_tried(knobs: Mapping[str, float]) -> list[dict[str, float]]:
+    """Settings of a sampler to be timed: its own number of steps and the usual ones; {} alone of one without steps."""
+    knob = next((name for name in TRIED if name in knobs), None)
+    return [{}] if knob is None else [{knob: value} for value in sorted({knobs[knob], *TRIED[knob]})]
 
 
 def _reading(clip: Path, seconds: float) -> Timed:
@@ -118,11 +123,16 @@ def _from_shards(
 
 
 def _beside_torch(
-    name: str, model: str, synthesizer: Synthesizer, data: ShardedDataset, count: float | None, seconds: float
+    name: str,
+    model: str,
+    synthesizer: Synthesizer,
+    data: ShardedDataset,
+    settings: Mapping[str, float],
+    seconds: float,
 ) -> Iterator[tuple[str, float]]:
     """One record by network and vocoder, ours and PyTorch's in turns."""
     record = data.read(0, synthesizer.looks_at)
-    theirs = _twin(model, synthesizer, record, count)
+    theirs = _twin(model, synthesizer, record, settings)
     times: list[tuple[float, float]] = []
     end = 0.0
     while len(times) < 4 or time.perf_counter() < end:  # the first of which compiles
@@ -145,7 +155,7 @@ def _exportable(model: str, synthesizer: Synthesizer) -> bool:
     return heard and not is_workdir(locate(model))
 
 
-def _twin(model: str, synthesizer: Synthesizer, record: Record, count: float | None) -> Callable[[], Any]:
+def _twin(model: str, synthesizer: Synthesizer, record: Record, settings: Mapping[str, float]) -> Callable[[], Any]:
     """A call that makes PyTorch's modules speak a record, vocoder included."""
     import torch
 
@@ -161,7 +171,7 @@ def _twin(model: str, synthesizer: Synthesizer, record: Record, count: float | N
         "noise": torch.randn(1, record.n_frames, 320),
         "face_embedding": None if face.identity is None else torch.from_numpy(np.asarray(face.identity)[None]),
         "expression": None if face.expression is None else torch.from_numpy(np.asarray(face.expression)[None]),
-        "evaluations": None if count is None else int(count),
+        **{knob: int(value) for knob, value in settings.items()},
     }
     taken = inspect.signature(network.forward).parameters
     arguments = {key: value for key, value in given.items() if key in taken and value is not None}

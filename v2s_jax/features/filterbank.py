@@ -92,7 +92,7 @@ def stack(energies: Float[jax.Array, "B m 26"], length: Int[jax.Array, "B"]) -> 
     """
     # The frames of a wave end with the one that reaches its end: of each step's four, the clip's last step lacks one.
     present = jnp.arange(energies.shape[1])[None] < (STACK * length - 1)[:, None]
-    stacked = jnp.where(present[..., None], energies, 0).reshape(len(energies), -1, STACK * N_FILTERS)
+    stacked = jnp.where(present[..., None], energies, 0).reshape(energies.shape[0], -1, STACK * N_FILTERS)
     centred = stacked - stacked.mean(-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred**2, -1, keepdims=True) + 1e-5)
 

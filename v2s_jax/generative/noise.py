@@ -33,7 +33,7 @@ def frame_noise(
     if jax.random.key_impl(keys) != "threefry2x32":
         raise ValueError(f"keys are of {jax.random.key_impl(keys)}: expected threefry2x32")
 
-    first = jnp.zeros(len(keys), jnp.int32) if start is None else start
+    first = jnp.zeros(keys.shape[0], jnp.int32) if start is None else start
     places = first[:, None] + jnp.arange(shape[0])[None]
 
     def frame(key: jax.Array, index: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from v2s_jax.constants import EXPRESSION_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE
+from v2s_jax.constants import EXPRESSION_SIZE, FACE_CROPS, FACE_SIZE, MOUTH_SIZE, VIDEO_FPS
 from v2s_jax.errors import BadClip
 from v2s_jax.media import align
 from v2s_jax.media.audio import read_audio
@@ -20,6 +20,7 @@ from v2s_jax.media.limits import Limits
 from v2s_jax.media.track import Track, Tracker, people, spread
 from v2s_jax.media.upright import within
 from v2s_jax.media.video import Reading, VideoInfo, probe, read_frames
+from v2s_jax.progress import Watch, watched
 
 _CHUNK = 16  # pictures held at once while searching; 16 of 1920x1080 are 100 MB
 _FINEST = 1.25  # source pixels to one crop pixel beyond which pictures are first scaled down, against aliasing
@@ -69,6 +70,7 @@ def load_clip(
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     landmarks: int = 5,
     room: Room | None = None,
+    watch: Watch | None = None,
 ) -> Clip:
     """Reads a clip: finds the face, cuts its crops out, lays the sound against the picture.
 
@@ -84,6 +86,7 @@ def load_clip(
             trained on iBUG 300-W and is for research use only).
         room: gives an array for a field's crops by the field's name, shape and dtype, such as one in a file, or None
             for one in memory.
+        watch: told how far it is.
 
     Raises:
         BadClip: the file cannot be used: missing, empty, not a video, no picture, no face, no such face, too long, too
@@ -92,12 +95,12 @@ def load_clip(
     path = Path(path)
     info = probe(path, limits)
     reading = Reading()
-    tracks, n_frames, searched = _search(path, info, limits, reading, landmarks)
+    tracks, n_frames, searched = _search(path, info, limits, reading, landmarks, watch)
     seen = people(tracks, n_frames)
     track = _choose(path, seen, face, n_frames)
     scale = np.array([info.width, info.height]) / searched
     points, boxes, detected = _timeline(track, n_frames, scale)
-    mouth, faces, expression = _cut(path, info, limits, points, spread(track, FACE_CROPS), room)
+    mouth, faces, expression = _cut(path, info, limits, points, spread(track, FACE_CROPS), room, watch)
     problems: list[str] = []
     sound = read_audio(path, n_frames, start=info.start, problems=problems) if audio and info.has_audio else None
     coverage = float(detected.mean())
@@ -118,14 +121,15 @@ def load_clip(
 
 
 def _search(
-    path: Path, info: VideoInfo, limits: Limits, reading: Reading, landmarks: int
+    path: Path, info: VideoInfo, limits: Limits, reading: Reading, landmarks: int, watch: Watch | None
 ) -> tuple[list[Track], int, tuple[int, int]]:
     """First pass: tracks of all faces, the number of frames, and the size of the pictures searched."""
     detector, tracker, count = FaceDetector(landmarks), Tracker(), 0
     size = within(info.width, info.height, DETECTION_SIZE)
     pictures = read_frames(path, limits.max_seconds, size=size, limits=limits, reading=reading)
+    told = watched(pictures, watch, "finding the face", round(VIDEO_FPS * info.duration))
     with contextlib.closing(pictures):
-        while chunk := list(itertools.islice(pictures, _CHUNK)):
+        while chunk := list(itertools.islice(told, _CHUNK)):
             for picture, found in zip(chunk, detector(chunk), strict=True):
                 tracker.add(count, found, picture)
                 count += 1
@@ -158,7 +162,13 @@ def _timeline(track: Track, n_frames: int, scale: np.ndarray) -> tuple[np.ndarra
 
 
 def _cut(
-    path: Path, info: VideoInfo, limits: Limits, points: np.ndarray, identity: np.ndarray, room: Room | None
+    path: Path,
+    info: VideoInfo,
+    limits: Limits,
+    points: np.ndarray,
+    identity: np.ndarray,
+    room: Room | None,
+    watch: Watch | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Second pass: the mouth and the expression of every frame, and the face of a few."""
     cover = align.pixels_covered(align.mouth_transforms(points))
@@ -173,7 +183,7 @@ def _cut(
     )
     faces = np.zeros((len(identity), FACE_SIZE, FACE_SIZE, 3), np.uint8)
     pictures: Iterator[np.ndarray] = read_frames(path, limits.max_seconds, size=size, limits=limits)
-    for index, picture in enumerate(pictures):
+    for index, picture in enumerate(watched(pictures, watch, "cutting it out", len(points))):
         mouth[index] = align.grey(align.sample(picture, mouths[index], MOUTH_SIZE))
         expression[index] = align.sample_small(picture, expressions[index], EXPRESSION_SIZE, block)
         for crop in np.flatnonzero(identity == index):

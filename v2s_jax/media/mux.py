@@ -15,6 +15,7 @@ from v2s_jax.media.atomic import replacing
 from v2s_jax.media.limits import Limits
 from v2s_jax.media.upright import within
 from v2s_jax.media.video import probe, read_frames
+from v2s_jax.progress import Watch, watched
 
 _LONGEST_SIDE = 1920  # pixels of a picture written back with new sound
 _AUDIO_BLOCK = 1024  # samples handed to the encoder at a time, an AAC frame
@@ -54,6 +55,7 @@ def put_sound_back(
     waveform: Float[np.ndarray, "n"],
     path: str | os.PathLike,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
+    watch: Watch | None = None,
 ) -> None:
     """Writes the picture of a clip with new sound, as an mp4.
 
@@ -65,6 +67,7 @@ def put_sound_back(
         waveform: the new sound, 16 kHz in [-1, 1], sample 0 at the first picture.
         path: the file to write.
         limits: bounds on the source.
+        watch: told how far it is.
 
     Raises:
         BadClip: the source cannot be read.
@@ -73,7 +76,8 @@ def put_sound_back(
     info = probe(source_video, limits)
     size = within(info.width, info.height, _LONGEST_SIDE)
     frames = read_frames(source_video, limits.max_seconds, size=size, limits=limits)
-    write_video(path, frames, VIDEO_FPS, waveform)
+    told = watched(frames, watch, "writing the video", round(len(waveform) / SAMPLE_RATE * VIDEO_FPS))
+    write_video(path, told, VIDEO_FPS, waveform)
 
 
 def _encode(

@@ -31,7 +31,7 @@ class MaskedGroupNorm(nnx.Module):
         count = jnp.maximum(mask.sum(1), 1)[:, None, None] * (x.shape[-1] // self.groups)
 
         def mean(x: Float[Array, "B T D"]) -> Float[Array, "B 1 D"]:
-            total = jnp.where(mask[..., None], x, 0).sum(1).reshape(len(x), self.groups, -1)
+            total = jnp.where(mask[..., None], x, 0).sum(1).reshape(x.shape[0], self.groups, -1)
             return jnp.repeat(total.sum(-1, keepdims=True) / count, total.shape[-1], axis=1).swapaxes(1, 2)
 
         x = x - mean(x)

@@ -60,7 +60,7 @@ class Prompts(nnx.Module):
         transformer = encoder.encoder
         x = transformer.embed(x, mask)
         prompt = {"video": self.video, "audio": self.audio}[given[0]][...].astype(x.dtype)
-        prompt = jnp.broadcast_to(prompt[None, None], (len(x), 1, x.shape[-1]))
+        prompt = jnp.broadcast_to(prompt[None, None], (x.shape[0], 1, x.shape[-1]))
         x, prompt = _walk(transformer, x, prompt, mask)
         if transformer.norm_first:
             x, prompt = transformer.norm(x).astype(x.dtype), transformer.norm(prompt)
@@ -71,7 +71,7 @@ def _walk(
     transformer: Any, x: Float[Array, "B T D"], prompt: Float[Array, "B 1 D"], mask: Bool[Array, "B T"]
 ) -> tuple[Float[Array, "B T D"], Float[Array, "B 1 D"]]:
     """Both streams after all layers."""
-    seen_by_prompt = jnp.concatenate([mask, jnp.ones((len(x), 1), bool)], axis=1)
+    seen_by_prompt = jnp.concatenate([mask, jnp.ones((x.shape[0], 1), bool)], axis=1)
 
     def step(streams: tuple[jax.Array, jax.Array], inputs: tuple) -> tuple[tuple[jax.Array, jax.Array], None]:
         (layer,), (x, prompt) = inputs, streams

@@ -122,7 +122,7 @@ class ContourEmbedding(nnx.Module):
         """One vector a step of 20 ms; pitch counts as far as there is voice."""
         voiced = jax.nn.sigmoid(contours.voicing)
         stacked = jnp.stack([voiced, voiced * contours.pitch, contours.energy], -1)
-        return self.linear(stacked.reshape(len(stacked), -1, 3 * MEL_PER_STEP))
+        return self.linear(stacked.reshape(stacked.shape[0], -1, 3 * MEL_PER_STEP))
 
 
 CONTROLS = {"pitch_shift": 0.0, "pitch_range": 1.0, "energy_shift": 0.0, "contour_speed": 1.0}

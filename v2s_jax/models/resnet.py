@@ -194,7 +194,12 @@ class ResNetFrontend(nnx.Module):
         return self._trunk(ops.stem_conv_of_stacked(pictures, kernel), None)
 
     def _in_parts(self, pictures: Float[Array, "N H W S"], kernel: Float[Array, "S K K 1 O"]) -> Float[Array, "N D"]:
-        """A few frames at a time: XLA:CPU runs a convolution of few channels on one core, but several at once."""
+        """A few frames at a time: XLA:CPU runs a convolution of few channels on one core, but several at once.
+
+        Of a number of frames that is not known yet (`jax.export`), all in one.
+        """
+        if not isinstance(pictures.shape[0], int):
+            return self._of_pictures(pictures, kernel)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         size = max(LEAST_PART, min(USUAL_PART, -(-len(pictures) // (2 * cores))), -(-len(pictures) // MOST_PARTS))
         parts = [pictures[start : start + size] for start in range(0, len(pictures), size)]

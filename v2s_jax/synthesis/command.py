@@ -18,7 +18,6 @@ from v2s_jax.arguments import positive
 from v2s_jax.data.workers import Failure, run_isolated
 from v2s_jax.errors import BadClip, V2SError
 from v2s_jax.media.atomic import make_folder
-from v2s_jax.media.clip import Clip
 from v2s_jax.progress import progress
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.compilation import Ahead, expected_frames, keep_compiled
@@ -28,9 +27,10 @@ from v2s_jax.synthesis.options import add_batch_option, add_compilation_option, 
 from v2s_jax.synthesis.outputs import written
 from v2s_jax.synthesis.overlap import Overlap, Stage
 from v2s_jax.synthesis.pretrained import DEFAULT
-from v2s_jax.synthesis.reading import Packed, Read, read
+from v2s_jax.synthesis.reading import Packed, Read, patience, read
 from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.synthesizer import Synthesizer
+from v2s_jax.training.precision import COMPUTE
 
 HELP = "speak clips and records: a wav for each, and an mp4 of clips with the sound put back"
 INPUTS = "clips, folders searched for clips, lists (.txt, a path a line) of these, or prepared data sets"
@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--units", action="store_true", help="write the content's units, too, of models that have them")
     parser.add_argument("--no-video", action="store_true", help="write no mp4, only the sound")
     add_batch_option(parser)
+    parser.add_argument(
+        "--precision", choices=COMPUTE, default="float32", help="of the network's computation (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes that read clips (default: one a core)")
     parser.add_argument(
         "--part",
@@ -78,12 +81,18 @@ def run(args: argparse.Namespace) -> int:
     part = args.part or (jax.process_index() + 1, jax.process_count())
     jobs = part_of(find_jobs(args.inputs, args.out, wanted, args.split), part)
     synthesizer = Synthesizer.from_pretrained(
-        args.model, batch_size(args), vocoder=args.vocoder, sampler=dict(args.sampler), units=args.units
+        args.model,
+        batch_size(args),
+        vocoder=args.vocoder,
+        sampler=dict(args.sampler),
+        units=args.units,
+        precision=args.precision,
     )
     if args.voice:
         synthesizer = synthesizer.in_voice_of(args.voice)
     make_folder(args.out)
     made_by = {"model": args.model, "fingerprint": synthesizer.fingerprint(), "face": args.face}
+    made_by["precision"] = args.precision
     made_by["sampler"] = dict(synthesizer.network.knobs)
     done = done_before(args.out, jobs, made_by, wanted)
     todo = [job for job in jobs if job.name not in done]
@@ -169,9 +178,9 @@ class _Run:
     def _write(self, speeches: Iterator[tuple[Key, Speech | Exception]]) -> Iterator[tuple[Job, Entry]]:
         for (job, outcome), speech in speeches:
             if isinstance(speech, Speech) and isinstance(outcome, Read):
-                clip = outcome.clip if isinstance(outcome.clip, Clip) else None
-                speech = dataclasses.replace(speech, clip=clip, timings={"read": outcome.seconds} | speech.timings)
-            yield job, written(job, speech, self.args.out, self.wanted)
+                speech = dataclasses.replace(speech, timings={"read": outcome.seconds} | speech.timings)
+            seen = outcome.clip if isinstance(outcome, Read) and not isinstance(outcome.clip, Packed) else None
+            yield job, written(job, speech, seen, self.args.out, self.wanted)
 
     def _list(self, entries: Iterator[tuple[Job, Entry]]) -> Iterator[None]:
         for job, entry in entries:
@@ -186,7 +195,8 @@ def _read_all(
     jobs: list[Job], args: argparse.Namespace, fields: frozenset[str], processes: int, spool: Path
 ) -> Generator[tuple[Job, Any], None, None]:
     """Clips as they are read, a few ahead at most: each process holds one."""
-    yield from run_isolated(functools.partial(read, face=args.face, fields=fields, spool=spool), jobs, processes)
+    one = functools.partial(read, face=args.face, fields=fields, spool=spool)
+    yield from run_isolated(one, jobs, processes, patience)
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -65,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames", type=_lengths, default=(), metavar="N,N", help="lengths of stablehlo programs (default: the ladder)"
     )
     parser.add_argument(
-        "--batch-size", type=positive, default=1, metavar="N", help="of stablehlo programs that need a fixed one"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        help="of stablehlo programs, which a CPU runs faster if it is known (default: any, where the model allows it)",
     )
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of matrices in the file")
     parser.add_argument(
@@ -119,10 +122,10 @@ def _export_programs(args: argparse.Namespace) -> int:
     found = find(args.model)
     if found.info is not None:
         raise V2SError(f"{args.model}: a {found.kind} alone does not speak; name a system for --format stablehlo")
-    synthesizer = Synthesizer.from_pretrained(args.model, args.batch_size, vocoder=args.vocoder)
+    synthesizer = Synthesizer.from_pretrained(args.model, args.batch_size or 1, vocoder=args.vocoder)
     own = _read(args.card) if args.card else found.card
     card = own or model_card(args.out.name, found.config, parameters(found.module), True)
-    about = write_stablehlo(args.out, synthesizer, card, args.frames)
+    about = write_stablehlo(args.out, synthesizer, card, args.frames, args.batch_size)
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(
         f"{args.out}: programs of {', '.join(map(str, about['frames']))} frames, "

@@ -4,6 +4,8 @@ import importlib.resources
 import os
 from pathlib import Path
 
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
@@ -51,8 +53,12 @@ def is_workdir(folder: Path) -> bool:
     return (folder / FOLDER).is_dir()
 
 
-def load_pretrained(name_or_path: str | os.PathLike) -> tuple[ConfigDict, System]:
-    """A trained model in evaluation mode and float32; averaged weights where training kept averages.
+def load_pretrained(name_or_path: str | os.PathLike, dtype: DTypeLike = jnp.float32) -> tuple[ConfigDict, System]:
+    """A trained model in evaluation mode; averaged weights where training kept averages.
+
+    Args:
+        name_or_path: of the model.
+        dtype: of the computation; the weights are float32.
 
     Raises:
         V2SError: there is no such model, or it is damaged or of another config.
@@ -60,5 +66,5 @@ def load_pretrained(name_or_path: str | os.PathLike) -> tuple[ConfigDict, System
     folder = locate(name_or_path)
     if is_workdir(folder):
         config, params, stats = read_weights(folder)
-        return config, assemble(config, params, stats, folder)
-    return read_pretrained(folder)
+        return config, assemble(config, params, stats, folder, dtype)
+    return read_pretrained(folder, dtype)

@@ -3,21 +3,23 @@
 import dataclasses
 import functools
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from v2s_jax.constants import VIDEO_FPS
 from v2s_jax.data.schema import Record
 from v2s_jax.data.shards import ShardedDataset
+from v2s_jax.errors import BadClip
 from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.media.limits import Limits
+from v2s_jax.media.video import probe
+from v2s_jax.progress import Along
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.jobs import Job
 
 LIMITS = Limits(max_seconds=4 * 3600)  # crops of long clips are kept in files
+_HOUR = 3600.0  # seconds
 
 
 class Packed(NamedTuple):
@@ -74,20 +76,27 @@ def _packed(job: Job, face: int | None, spool: Path) -> Clip | Packed:
     def room(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         if shape[0] * shape[1] * shape[2] <= scratch.LARGE:
             return None
-        if not files:
-            print(
-                f"{job.source}: the face was followed through {shape[0] / VIDEO_FPS:.0f} s", file=sys.stderr, flush=True
-            )
         number, path = tempfile.mkstemp(dir=spool, suffix=".npy")
         os.close(number)
         files[name] = Path(path)
         return scratch.new_file(files[name], shape, dtype)
 
-    clip = load_clip(job.source, face=face, audio=False, limits=LIMITS, room=room)
+    along = Along(str(job.source))
+    clip = load_clip(job.source, face=face, audio=False, limits=LIMITS, room=room, watch=along)
     if not files:
         return clip
     fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     return Packed({name: value for name, value in fields.items() if name not in files}, files)
+
+
+def patience(job: Job) -> float:
+    """Seconds after which reading a job is given up: an hour, or four times its length where that is longer."""
+    if job.split:
+        return _HOUR
+    try:
+        return max(_HOUR, 4 * probe(job.source, LIMITS).duration)
+    except BadClip:  # which the worker finds as well, and says
+        return _HOUR
 
 
 @functools.cache

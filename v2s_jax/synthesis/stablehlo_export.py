@@ -27,14 +27,17 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 _BY_FRAME = ("mouth", "expression", "audio", "draft")  # inputs that grow with a clip
 
 
-def write_stablehlo(folder: Path, synthesizer: Synthesizer, card: str, frames: Sequence[int] = ()) -> dict[str, Any]:
+def write_stablehlo(
+    folder: Path, synthesizer: Synthesizer, card: str, frames: Sequence[int] = (), rows: int | None = None
+) -> dict[str, Any]:
     """Writes programs, weights and what is known of them into a folder, which appears whole or not at all.
 
     Args:
         folder: must not exist yet, or be empty.
-        synthesizer: of the model; the rows of its batches are those of programs that cannot have any number.
+        synthesizer: of the model.
         card: Markdown for people.
         frames: lengths of programs; the model's ladder by default.
+        rows: of their batches; any number by default, or one at a time where the model needs to know.
 
     Returns:
         What was written into `speech.json`.
@@ -51,7 +54,7 @@ def write_stablehlo(folder: Path, synthesizer: Synthesizer, card: str, frames: S
     example = synthesizer.example(max(network.rungs[0], 25))
     speak = _speaking(synthesizer, structure, heard)
     rungs, sizes = sorted(set(frames) or set(network.rungs)), example["mouth"].shape[1]
-    rows, programs = _programs(speak, leaves, example, rungs, dict(network.knobs), network.batch_size)
+    rows, programs = _programs(speak, leaves, example, rungs, dict(network.knobs), rows)
     about = {
         "format": FORMAT,
         "frames": rungs,
@@ -108,7 +111,12 @@ def _turned_down(wave: jax.Array) -> jax.Array:
 
 
 def _programs(
-    speak: Any, leaves: list, example: dict[str, np.ndarray], rungs: list[int], knobs: dict[str, float], rows: int
+    speak: Any,
+    leaves: list,
+    example: dict[str, np.ndarray],
+    rungs: list[int],
+    knobs: dict[str, float],
+    rows: int | None,
 ) -> tuple[int | None, dict[int, bytearray]]:
     """The number of rows if it is fixed, and the program of each length."""
     sizes = example["mouth"].shape[1]
@@ -123,10 +131,12 @@ def _programs(
         shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
         return export.export(jax.jit(speak), platforms=PLATFORMS)(shapes, inputs, seed, scalars).serialize()
 
+    if rows is not None:
+        return rows, {rung: exported(rung, rows) for rung in rungs}
     try:
         return None, {rung: exported(rung, export.symbolic_shape("b")[0]) for rung in rungs}
     except Exception:  # jax has many words for a batch size that must be a number
-        return rows, {rung: exported(rung, rows) for rung in rungs}
+        return 1, {rung: exported(rung, 1) for rung in rungs}
 
 
 def _row_sizes(name: str, value: np.ndarray, frames: int, rung: int) -> tuple[int, ...]:

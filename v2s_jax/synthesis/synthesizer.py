@@ -36,6 +36,7 @@ from v2s_jax.synthesis.vocoder import batching, make_vocoder, sharpen
 from v2s_jax.synthesis.voice import Voice, voice_of
 from v2s_jax.synthesis.wholes import Made, Seen, Timed, Voiced, long_log_mel, speech_of
 from v2s_jax.systems.base import System
+from v2s_jax.training.precision import compute_dtype
 
 K = TypeVar("K")
 
@@ -86,6 +87,7 @@ class Synthesizer:
         vocoder: str | os.PathLike | None = None,
         sampler: Mapping[str, float] | None = None,
         units: bool = False,
+        precision: str = "float32",
     ) -> "Synthesizer":
         """The synthesizer of a shipped model, an exported folder or a training workdir.
 
@@ -96,11 +98,15 @@ class Synthesizer:
             vocoder: instead of the one in the model's config: `griffin_lim`, or a trained one by name or path.
             sampler: as above.
             units: as above.
+            precision: of the network's computation, `float32` or `bfloat16`; the vocoder's is float32.
 
         Raises:
-            V2SError: there is no such model, vocoder or setting, or the model is damaged or of another config.
+            V2SError: there is no such model, vocoder, setting or precision, or the model is damaged or of another
+                config.
         """
-        config, made = load_pretrained(name_or_path)
+        compute = ConfigDict({"compute": precision})
+        config, made = load_pretrained(name_or_path, compute_dtype(compute))
+        config.update({"precision": compute})
         if vocoder is not None:
             config.update({"synthesis": {"vocoder": str(vocoder)}})
         return cls(config, made, batch_size=batch_size, seed=seed, sampler=sampler, units=units)
@@ -307,7 +313,8 @@ class Synthesizer:
         vocoder = getattr(self.vocoder, "fingerprint", "")  # of one that has weights
         sampler = str(sorted(self.network.knobs.items()))
         encoder = self.face_encoder.fingerprint if "face_embedding" in self.network.fields else ""
-        parts = (self.config.system.to_json(), self.settings.to_json(), str(self.seed), sampler, vocoder, encoder)
+        sections = (self.config.system, self.settings, self.config.get("precision", ConfigDict()))
+        parts = (*(section.to_json() for section in sections), str(self.seed), sampler, vocoder, encoder)
         digest = hashlib.sha256("\n".join(parts).encode())
         for vector in self.voice or ():
             digest.update(b"" if vector is None else vector.tobytes())

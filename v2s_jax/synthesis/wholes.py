@@ -1,25 +1,21 @@
 """A clip on its way through the network and on its way through the vocoder, see `batches.assembled`."""
 
-import sys
-import time
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import HOP_LENGTH, N_MELS, SAMPLE_RATE, UNITS_PER_FRAME, VIDEO_FPS
+from v2s_jax.constants import HOP_LENGTH, MEL_PER_FRAME, N_MELS, SAMPLE_RATE, UNITS_PER_FRAME
 from v2s_jax.errors import BadClip
 from v2s_jax.features.mel import log_mel
+from v2s_jax.progress import Along
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.batches import Joined
 from v2s_jax.synthesis.network import Face, Output
 from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.vocoder import Sounding
 from v2s_jax.synthesis.windows import Window, plan
-
-_LONG = 3000  # frames: two minutes
-_EVERY = 10  # seconds
 
 
 class Made(NamedTuple):
@@ -31,6 +27,7 @@ class Made(NamedTuple):
         compiling: on compiling, or waiting for it.
         computing: on the network.
         units: of the content, if they were asked for.
+        name: of the clip.
     """
 
     rows: Float[np.ndarray, "n ..."]
@@ -38,6 +35,7 @@ class Made(NamedTuple):
     compiling: float = 0.0
     computing: float = 0.0
     units: Int[np.ndarray, "m"] | None = None
+    name: str = ""
 
 
 class Seen:
@@ -56,14 +54,11 @@ class Seen:
         self.windows = plan(len(face.mouth), settings.window, settings.overlap, settings.fade)
         self._rows, self._units = Joined(self.windows, rate), Joined(self.windows, UNITS_PER_FRAME)
         self._compiling = self._computing = 0.0
-        self._said = time.monotonic()
+        self._along = Along(name)
 
     def part(self, window: Window) -> Face:
-        """The face in a window; of a long clip it says now and then how far it is."""
-        if len(self.face.mouth) > _LONG and time.monotonic() > self._said + _EVERY:
-            self._said = time.monotonic()
-            place, end = (round(frames / VIDEO_FPS) for frames in (window.start, len(self.face.mouth)))
-            print(f"{self.name}: at {place} of {end} s", file=sys.stderr, flush=True)
+        """The face in a window."""
+        self._along("speaking", window.start, len(self.face.mouth))
         return self.face.cut(window.start, window.stop)
 
     def add(self, index: int, output: Output) -> None:
@@ -85,7 +80,7 @@ class Seen:
     def result(self) -> Made:
         """The whole clip's."""
         units = self._units.rows if len(self._units.rows) else None
-        return Made(self._rows.rows, self.looking, self._compiling, self._computing, units)
+        return Made(self._rows.rows, self.looking, self._compiling, self._computing, units, self.name)
 
 
 class Timed(NamedTuple):
@@ -107,6 +102,12 @@ class Voiced(Sounding):
     def __init__(self, made: Made, log_mel: Float[np.ndarray, "m 80"]):
         super().__init__(log_mel)
         self.made, self._compiling, self._computing = made, 0.0, 0.0
+        self._along = Along(made.name)
+
+    def part(self, window: Window) -> Float[np.ndarray, "c 80"]:
+        """The mel of a chunk."""
+        self._along("making it heard", window.start // MEL_PER_FRAME, len(self.log_mel) // MEL_PER_FRAME)
+        return super().part(window)
 
     def add(self, index: int, output: Timed) -> None:  # type: ignore[override]
         """Takes the waveform of a chunk."""

@@ -222,7 +222,7 @@ class AudioVisual(LipReader):
         knobs = self.knobs | dict(sampler or {})
         length, sees = batch.need("length"), self.state != AUDIO
         frames = batch.need("mouth").shape[1] if sees else batch.need("audio").shape[1] // SAMPLES_PER_FRAME
-        mask, state = frame_mask(length, frames), jnp.full(len(length), self.state)
+        mask, state = frame_mask(length, frames), jnp.full_like(length, self.state)
         seen = self.see(batch, mask, state)
 
         def say(heard: jax.Array | None, state: jax.Array) -> jax.Array:

@@ -46,7 +46,7 @@ class AV2A(audio_visual.AudioVisual, MelRegressor):
 
     def silence(self, mask: Bool[Array, "B T"]) -> Float[Array, "B M 80"]:
         """The floor of scaled log-mels."""
-        return jnp.full((len(mask), MEL_PER_FRAME * mask.shape[1], N_MELS), -1.0)
+        return jnp.full((mask.shape[0], MEL_PER_FRAME * mask.shape[1], N_MELS), -1.0)
 
     def take(self, draft: jax.Array) -> Float[Array, "B M 80"]:
         """The scaled log-mel of a mel or a waveform."""

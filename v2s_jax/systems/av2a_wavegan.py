@@ -95,7 +95,7 @@ class AV2AWaveGAN(audio_visual.AudioVisual):
 
     def silence(self, mask: Bool[Array, "B T"]) -> Float[Array, "B samples"]:
         """What `speak` gives when nothing is said."""
-        return jnp.zeros((len(mask), SAMPLES_PER_FRAME * mask.shape[1]))
+        return jnp.zeros((mask.shape[0], SAMPLES_PER_FRAME * mask.shape[1]))
 
     def take(self, draft: Float[Array, "B samples"]) -> Float[Array, "B samples"]:
         """The waveform as it is."""

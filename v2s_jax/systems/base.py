@@ -87,9 +87,9 @@ def spoken_mel(scaled: Float[Array, "B M 80"], length: Int[Array, "B"]) -> Float
 
 def stack(mel: Float[Array, "B M 80"]) -> Float[Array, "B T 320"]:
     """The mel frames of each video frame side by side."""
-    return mel.reshape(len(mel), -1, MEL_PER_FRAME * N_MELS)
+    return mel.reshape(mel.shape[0], -1, MEL_PER_FRAME * N_MELS)
 
 
 def unstack(stacked: Float[Array, "B T 320"]) -> Float[Array, "B M 80"]:
     """The inverse of `stack`."""
-    return stacked.reshape(len(stacked), -1, N_MELS)
+    return stacked.reshape(stacked.shape[0], -1, N_MELS)

@@ -190,7 +190,7 @@ class DiffV2S(nnx.Module):
                 speaker = self.hear(heard, frame_mask(length, frames))
             case _:
                 speaker = jnp.zeros_like(seen.speaker)
-        repeated = jnp.broadcast_to(SPEAKER_DIM**0.5 * speaker[:, None], (len(speaker), frames, SPEAKER_DIM))
+        repeated = jnp.broadcast_to(SPEAKER_DIM**0.5 * speaker[:, None], (speaker.shape[0], frames, SPEAKER_DIM))
         return jnp.concatenate([seen.frames.astype(jnp.float32), repeated], -1)
 
     def synthesize(self, batch: Batch, rngs: nnx.Rngs, sampler: samplers.Knobs | None = None) -> Float[Array, "B M 80"]:

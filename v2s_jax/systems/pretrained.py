@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
@@ -60,31 +62,40 @@ def _cut_paths(settings: dict[str, Any]) -> None:
         entry[0] = Path(entry[0]).name
 
 
-def read_pretrained(folder: str | os.PathLike) -> tuple[ConfigDict, System]:
-    """The system of a folder that `save_pretrained` wrote, in evaluation mode and float32, with the whole config.
+def read_pretrained(folder: str | os.PathLike, dtype: DTypeLike = jnp.float32) -> tuple[ConfigDict, System]:
+    """The system of a folder that `save_pretrained` wrote, in evaluation mode, with the whole config.
+
+    Args:
+        folder: its path.
+        dtype: of the computation; the weights are float32.
 
     Raises:
         V2SError: a file is missing or damaged, or config and weights are of different models, or of no system.
     """
-    return folders.read_folder(folder, SYSTEM)
+    return folders.read_folder(folder, SYSTEM, dtype)
 
 
 def assemble(
-    config: ConfigDict, params: Mapping[Any, Any], stats: Mapping[Any, Any], where: str | os.PathLike
+    config: ConfigDict,
+    params: Mapping[Any, Any],
+    stats: Mapping[Any, Any],
+    where: str | os.PathLike,
+    dtype: DTypeLike = jnp.float32,
 ) -> System:
-    """The system of a config with the given weights, in evaluation mode and float32.
+    """The system of a config with the given weights, in evaluation mode.
 
     Args:
         config: the whole experiment.
         params: nested dict of arrays.
         stats: nested dict of arrays, every variable that is no parameter.
         where: what to name in an error.
+        dtype: of the computation; the weights are float32.
 
     Raises:
         V2SError: the weights are not those of the config's system.
     """
     weights = folders.flat_names(params) | folders.flat_names(stats)
-    return folders.assemble(config.to_dict(), SYSTEM, weights, where)
+    return folders.assemble(config.to_dict(), SYSTEM, weights, where, dtype)
 
 
 def change_settings(

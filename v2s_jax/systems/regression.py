@@ -39,7 +39,7 @@ class MelRegressor(LipReader):
 
     def mel(self, x: Float[Array, "B T D"]) -> Float[Array, "B M 80"]:
         """Scaled log-mel of the conformer's features, in float32."""
-        return self.head(x).astype(jnp.float32).reshape(len(x), -1, N_MELS)
+        return self.head(x).astype(jnp.float32).reshape(x.shape[0], -1, N_MELS)
 
     def compare(
         self, x: Float[Array, "B T D"], recorded: Float[Array, "B M 80"], batch: Batch

@@ -121,7 +121,7 @@ class VoiceStages(nnx.Module):
 
     def _timbre(self, batch: Batch, rngs: nnx.Rngs | None) -> tuple[jax.Array | None, jax.Array]:
         """The guess, if there is one, and the embedding that is used."""
-        rows = len(batch.length)
+        rows = batch.need("length").shape[0]
         if self.config.speaker_from == "none":
             return None, jnp.zeros((rows, SPEAKER_DIM))
         if self.config.speaker_from == "audio":
@@ -181,7 +181,7 @@ class VoiceStages(nnx.Module):
         entropy, right = smoothed_entropy(found.logits, units, mask, self.config.smoothing)
         if not self.config.ctc_weight:
             return {"units": entropy}, {"unit_accuracy": right}
-        pairs = found.features.reshape(len(units), units.shape[1] // UNITS_PER_FRAME, -1)
+        pairs = found.features.reshape(units.shape[0], units.shape[1] // UNITS_PER_FRAME, -1)
         ctc = self.text_head.loss(pairs, length, batch.need("characters"))
         return {"units": entropy, "spelling": self.config.ctc_weight * ctc}, {"unit_accuracy": right, "ctc": ctc}
 
