@@ -20,7 +20,9 @@ def pair(tmp_path_factory):
     """A model, and one that has but its last layers of its own."""
     folder = tmp_path_factory.mktemp("pair")
     save_small(folder / "whole")
-    assert export(folder, "--share", "frontend=whole/frontend", "--share", "conformer=whole/conformer") == 0
+    assert (
+        export(folder, "--share", "frontend=whole/frontend", "--share", "conformer/blocks=whole/conformer/blocks") == 0
+    )
     return folder / "whole", folder / "part"
 
 
@@ -74,6 +76,10 @@ def test_only_what_is_the_same_can_be_shared(tmp_path, capsys):
         ({"conformer": "/whole"}, "expected such as"),
         ({"conformer": "..\\whole/conformer"}, "expected such as"),
         ({"conformer": 3}, "expected such as"),
+        (
+            {"conformer.blocks": "whole/conformer/blocks"},
+            "expected such as|does not accept dots",
+        ),
         (["conformer"], "expected such as"),
         ({"conformer": "other/conformer"}, "other.model.safetensors: not readable"),
         ({"conformer": "whole/other"}, "there is no whole/other to share conformer with"),

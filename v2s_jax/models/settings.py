@@ -86,7 +86,10 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
     problems = list(_mistakes(chosen, default, key))
     if problems:
         raise V2SError(f"{where}: not a config of this version's {chosen['name']} {key} ({'; '.join(problems)})")
-    return ConfigDict(config | {key: _as_tuples(chosen)})
+    try:
+        return ConfigDict(config | {key: _as_tuples(chosen)})
+    except (TypeError, ValueError) as error:  # other sections may hold what no config can, such as a dot in a name
+        raise V2SError(f"{where}: not a config ({error}); fetch the model again") from error
 
 
 def named_in(config: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

@@ -2,7 +2,8 @@
 
 Two models often have a part in common to the bit, such as a frozen encoder. A folder need not hold that twice: its
 config says `"shared": {"encoder": "other/encoder"}`, and what would be `encoder.*` here is `encoder.*` of the folder
-`other` next to it. Needs no jax: `v2s_jax.interop.torch` reads the same folders.
+`other` next to it; parts of parts are written `encoder/frontend`. Needs no jax: `v2s_jax.interop.torch` reads the same
+folders.
 """
 
 import contextlib
@@ -83,9 +84,10 @@ def without_shared(folder: Path, config: Mapping[str, Any], weights: Mapping[str
 def _shared(files: contextlib.ExitStack, folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for part, place in _shared_parts(config, folder / CONFIG).items():
-        name, prefix = place.split("/")
+        name, _, theirs_in = place.partition("/")
+        prefix, own = theirs_in.replace("/", "."), part.replace("/", ".")
         theirs = _tensors(files, folder.parent / name / WEIGHTS)
-        taken = {f"{part}{key.removeprefix(prefix)}": t for key, t in theirs.items() if key.startswith(f"{prefix}.")}
+        taken = {f"{own}{key.removeprefix(prefix)}": t for key, t in theirs.items() if key.startswith(f"{prefix}.")}
         if not taken:
             raise V2SError(f"{folder / CONFIG}: there is no {place} to share {part} with; fetch both models again")
         found |= taken
@@ -95,14 +97,15 @@ def _shared(files: contextlib.ExitStack, folder: Path, config: Mapping[str, Any]
 def _shared_parts(config: Mapping[str, Any], where: Path) -> dict[str, str]:
     """What a config shares: parts of the model, and the folder beside it and the part that each is taken from."""
     shared = config.get(SHARED, {})
-    if not isinstance(shared, Mapping) or not all(map(_is_place, shared.values())):
+    # Parts of parts have a slash, since ConfigDict takes no names with a dot.
+    if not isinstance(shared, Mapping) or "." in "".join(shared) or not all(map(_is_place, shared.values())):
         raise V2SError(f'{where}: {SHARED} is {str(shared)[:60]!r}, expected such as {{"encoder": "other/encoder"}}')
     return dict(shared)
 
 
 def _is_place(place: Any) -> bool:
     names = place.split("/") if isinstance(place, str) else []
-    return len(names) == 2 and all(names) and not names[0].startswith(".") and "\\" not in place
+    return len(names) > 1 and all(names) and not names[0].startswith(".") and "\\" not in place
 
 
 def _tensors(files: contextlib.ExitStack, path: Path) -> dict[str, Tensor]:
