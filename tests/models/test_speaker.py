@@ -8,7 +8,7 @@ from tests.compiled import run
 from tests.small_vocoder import filled
 from v2s_jax.features.speaker_mel import normalise_volume, partials, trim_silence
 from v2s_jax.models.rngs import Rngs
-from v2s_jax.models.speaker import LSTM, SIZES, SpeakerEncoder, _recur, _scan, default_config, unit
+from v2s_jax.models.speaker import LSTM, SIZES, SpeakerEncoder, default_config, unit
 
 
 def tiny(**changes) -> SpeakerEncoder:
@@ -40,32 +40,6 @@ def test_projection_narrows_the_state():
     layer = LSTM(3, 5, 2, jnp.float32, Rngs(0))
     assert layer(jnp.ones((4, 7, 3))).shape == (4, 7, 2)
     assert layer.recurrent.kernel.shape == (2, 20)
-
-
-@pytest.mark.parametrize("width", [None, 3])
-def test_gradients_are_those_of_the_plain_loop_which_adds_to_the_matrices_at_every_frame(width):
-    rng = np.random.default_rng(0)
-    state = width or 5
-
-    def draw(*shape):
-        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
-
-    arguments = [draw(7, 2, 5) for _ in range(4)], [draw(state, 5) for _ in range(4)], draw(5, width) if width else None
-    weights = draw(7, 2, state)
-
-    def gradient(recur):
-        return jax.grad(lambda *arguments: (recur(*arguments) * weights).sum(), argnums=(0, 1, 2))
-
-    plain, own = gradient(_scan), gradient(_recur)
-    both = (jax.tree.leaves(jax.jit(way)(*arguments)) for way in (plain, own))
-    for a, b in zip(*both, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-    def most_carried(gradient):
-        loops = [e for e in jax.make_jaxpr(gradient)(*arguments).eqns if e.primitive.name == "scan"]
-        return max(loop.params["num_carry"] for loop in loops)
-
-    assert most_carried(plain) >= most_carried(own) + 4  # the four matrices' gradients
 
 
 def test_every_size_has_the_numbers_of_the_published_layout():

@@ -62,48 +62,24 @@ class LSTM(nnx.Module):
         gates_in = [steps @ kernel + part[None, None] for kernel, part in zip(kernels, bias, strict=True)]
         recurrent = self._gates(self.recurrent.kernel[...])
         project = None if self.project is None else self.project.kernel[...].astype(self.dtype)
-        return _recur(gates_in, recurrent, project).swapaxes(0, 1)
+
+        def step(carry: tuple[Array, Array], gates: list[Array]) -> tuple[tuple[Array, Array], Array]:
+            state, memory = carry
+            each = zip(gates, recurrent, strict=True)
+            enter, forget, cell, leave = ((gate + state @ kernel).astype(jnp.float32) for gate, kernel in each)
+            memory = _sigmoid(forget) * memory + _sigmoid(enter) * jnp.tanh(cell)
+            state = (_sigmoid(leave) * jnp.tanh(memory)).astype(self.dtype)
+            if project is not None:
+                state = state @ project
+            return (state, memory), state
+
+        rows = x.shape[0]
+        start = jnp.zeros((rows, self.width), self.dtype), jnp.zeros((rows, self.hidden), jnp.float32)
+        return jax.lax.scan(step, start, gates_in, unroll=_UNROLL)[1].swapaxes(0, 1)
 
     def _gates(self, wide: Array) -> list[Array]:
         """The parts that belong to input, forget, cell and output."""
         return jnp.split(wide.astype(self.dtype), 4, axis=-1)
-
-
-def _scan(gates_in: list[Array], recurrent: list[Array], project: Array | None) -> Array:
-    """States [T, B, D] after every frame, from what each gate has of the inputs, [T, B, H] each."""
-    dtype, rows, hidden = gates_in[0].dtype, *gates_in[0].shape[1:]
-
-    def step(carry: tuple[Array, Array], gates: list[Array]) -> tuple[tuple[Array, Array], Array]:
-        state, memory = carry
-        each = zip(gates, recurrent, strict=True)
-        enter, forget, cell, leave = ((gate + state @ kernel).astype(jnp.float32) for gate, kernel in each)
-        memory = _sigmoid(forget) * memory + _sigmoid(enter) * jnp.tanh(cell)
-        state = (_sigmoid(leave) * jnp.tanh(memory)).astype(dtype)
-        if project is not None:
-            state = state @ project
-        return (state, memory), state
-
-    start = jnp.zeros((rows, recurrent[0].shape[0]), dtype), jnp.zeros((rows, hidden), jnp.float32)
-    return jax.lax.scan(step, start, gates_in, unroll=_UNROLL)[1]
-
-
-def _recur_forward(gates_in: list[Array], recurrent: list[Array], project: Array | None) -> tuple[Array, tuple]:
-    states, back = jax.vjp(lambda gates, project: _scan(gates, recurrent, project), gates_in, project)
-    return states, (states, back)
-
-
-def _recur_backward(kept: tuple, wanted: Array) -> tuple[list[Array], list[Array], Array | None]:
-    """A gate is a sum, so its inputs' gradient is its own, and the matrices' is one product over all frames.
-
-    Scanning alone would add to the matrices' gradient at every frame, which takes several times as long.
-    """
-    states, back = kept
-    gates, project = back(wanted)
-    return gates, [jnp.einsum("tbd,tbh->dh", states[:-1], gate[1:]) for gate in gates], project
-
-
-_recur = jax.custom_vjp(_scan)
-_recur.defvjp(_recur_forward, _recur_backward)
 
 
 def _sigmoid(x: Array) -> Array:
