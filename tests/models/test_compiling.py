@@ -16,7 +16,7 @@ def infer():
 
 
 def speak():
-    devices.over_devices(jnp.negative, (True,))(1.0)
+    devices.over_devices(jnp.negative, (True,))(jnp.ones(1))
 
 
 def train():
