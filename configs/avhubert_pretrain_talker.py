@@ -8,7 +8,7 @@ Command, in a checkout: `v2s-jax train --config=configs/avhubert_pretrain_talker
 `v2s-jax export --model runs/avhubert --part encoder --out models/talker_encoder`
 
 To adapt an imported encoder to a data set with units, start from it by `--config.train.init_from=models/avhubert`
-without `train.grafts` and `train.rules`, with the settings of its size, which an error names. The head begins anew
+without `train.grafts` and `train.frozen`, with the settings of its size, which an error names. The head begins anew
 where its number of clusters is another.
 """
 
@@ -38,7 +38,7 @@ def get_config():
     config.ema.decay = 0.99
 
     config.train.grafts = (("v2s_jax/assets/talker-svts", "frontend", "encoder/frontend"),)
-    config.train.rules = (("encoder/frontend/.*", "frozen"), ("(?!encoder/frontend/).*", "train"))
+    config.train.frozen = "encoder/frontend/.*"
     config.train.steps = 1500
     config.train.best = "val/ctc"
     config.train.best_is = "min"

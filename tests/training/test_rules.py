@@ -58,6 +58,19 @@ def test_stages_are_chosen_by_name_and_a_single_one_needs_none():
         choose_rules({"a": [], "b": []}, "")
 
 
+def test_what_is_to_stay_frozen_comes_before_the_rules_of_any_stage():
+    stages = {"gan": [("head/.*", "train:critic"), ("(?!head/).*", "train:generator")]}
+    actions = assign(choose_rules(stages, "gan", frozen="trunk/.*|.*/bias"), PATHS)
+    rest = assign(stages["gan"], PATHS)
+    still = {path for path in PATHS if path.startswith("trunk/") or path.endswith("/bias")}
+    assert still and still != set(PATHS)
+    assert actions == {path: Action(None) if path in still else rest[path] for path in PATHS}
+    with pytest.raises(V2SError, match="no regular expression"):
+        choose_rules(stages, "gan", frozen="(")
+    with pytest.raises(V2SError, match="not a pair"):
+        choose_rules({}, "", [3], frozen="a")
+
+
 def test_paths_name_list_entries_by_number():
     assert flatten({"a": {0: 1, 1: 2}}) == {"a/0": 1, "a/1": 2}
     assert map_paths(lambda path, x: (path, x), {"a": {0: 1}}) == {"a": {0: ("a/0", 1)}}

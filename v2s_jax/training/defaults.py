@@ -46,6 +46,7 @@ def default_config() -> ConfigDict:
             "stage": "",  # of system.stages(); may be empty when there is one
             "stages": (),  # several, one after the other, if `stage` is empty; see `stages.py`
             "rules": (),  # replaces the stage's rules
+            "frozen": "",  # regex over the whole path: what does not train, whatever the rules say
             "accumulate": 1,  # parts that a batch is taken in, one after the other, to save memory; see `step.py`
             "init_from": "",  # training workdir, exported system or part whose weights a new run starts from
             "grafts": (),  # (workdir, exported system or part, branch there, branch here): weights it starts with, too

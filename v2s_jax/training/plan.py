@@ -51,7 +51,8 @@ def abstract_system(config: ConfigDict) -> tuple[Any, list[Player]]:
         V2SError: a setting or a rule does not fit.
     """
     system = nnx.eval_shape(lambda: make_system(config, jax.random.key(config.seed)))
-    return system, make_players(system, choose_rules(system.stages(), config.train.stage, config.train.rules), config)
+    rules = choose_rules(system.stages(), config.train.stage, config.train.rules, config.train.frozen)
+    return system, make_players(system, rules, config)
 
 
 def initial_state(config: ConfigDict, players: list[Player]) -> Callable[[jax.Array], State]:

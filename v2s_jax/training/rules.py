@@ -78,17 +78,30 @@ def assign(rules: Rules, paths: Iterable[str]) -> dict[str, Action]:
     return actions
 
 
-def choose_rules(stages: Mapping[str, Rules], stage: str, override: Rules = ()) -> Rules:
+def choose_rules(stages: Mapping[str, Rules], stage: str, override: Rules = (), frozen: str = "") -> Rules:
     """The rules of the config if it has any, else those of the named stage of the system.
 
     Args:
         stages: what `System.stages()` returned.
         stage: a name in it; may be empty when there is only one.
         override: `config.train.rules`.
+        frozen: `config.train.frozen`, a regular expression over paths that stay as they are whatever the rules say.
 
     Raises:
-        V2SError: no such stage.
+        V2SError: no such stage, or `frozen` is no regular expression.
     """
+    chosen = _chosen(stages, stage, override)
+    if not frozen:
+        return chosen
+    try:
+        re.compile(frozen)
+    except re.error as error:
+        raise V2SError(f"train.frozen, {frozen!r}, is no regular expression: {error}") from error
+    others = ((rf"(?!(?:{frozen})\Z)(?:{parse_rule(rule)[0]})", rule[1]) for rule in chosen)
+    return [(frozen, "frozen"), *others]
+
+
+def _chosen(stages: Mapping[str, Rules], stage: str, override: Rules) -> Rules:
     if override:
         return override
     if not stage and len(stages) == 1:
