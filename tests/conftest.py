@@ -30,6 +30,11 @@ gc.disable()  # until the tests are imported, too
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow ones first: a worker that begins one when the others run out of tests makes all wait for it."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What is imported stays, so the garbage collector need not look through it again and again: a twelfth of all."""
     gc.collect()

@@ -121,9 +121,10 @@ class Checkpoints:
     def _agreed(self, failure: Exception | None) -> str | None:
         """None if no process failed; else the sentence of `save`, and all start afresh: Orbax repeats its errors."""
         reason = _anywhere(failure)
-        if reason:
-            self._open()
-        return f"No checkpoint could be written under {self.workdir / FOLDER}: {reason}." if reason else None
+        if not reason:
+            return None
+        self._open()
+        return f"No checkpoint could be written under {self.workdir / FOLDER}: {reason.rstrip('.')}."
 
     def close(self) -> str | None:
         """Waits and lets go; the sentence of `save` if the last save failed."""
