@@ -1,4 +1,5 @@
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -244,7 +245,7 @@ def test_files_data_and_options_that_are_not_there(run, svts, tmp_path):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_lists_variants(path, diffv2s, faces2voices, av2a):
     own = {"faces2voices": faces2voices, "av2a": av2a}.get(path.stem.partition("_")[0], diffv2s)
-    variants = load_variants(path, str(own))
+    variants = [dataclasses.replace(variant, model=str(own)) for variant in load_variants(path, str(own))]
     assert len(variants) >= 3
     distinct = {json.dumps(variant.system): variant for variant in variants}
     assert len(ablate.prepare(list(distinct.values()))) == len(distinct)
