@@ -1,4 +1,6 @@
-"""What does not move: the studio's wall and the speaker's clothes."""
+"""What is behind and below the face: the studio's wall, what stands before it, and the speaker's clothes."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -7,8 +9,40 @@ from data_pipelines.talker.paint import grain
 from data_pipelines.talker.scene import Scene
 from data_pipelines.talker.surface import soft
 
+_DRIFT = 1.5  # pixels a frame: a camera that pans
+_THINGS = 120  # in a picture's width
+_CONTRAST = 120.0  # grey levels by which they differ from the wall at most
 
-def wall(who: Identity, scene: Scene, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+
+def behind(who: Identity, scene: Scene, size: tuple[int, int], rng: np.random.Generator) -> Callable[[int], np.ndarray]:
+    """What is behind the speaker in a frame, float32 [height, width, 3] in 0..255, the caller's own."""
+    plain = _wall(who, scene, size, rng)
+    if not scene.clutter:
+        return lambda index: plain.copy()
+    width, height = size
+    things = _things(np.random.default_rng(who.texture_seed + 4), 2 * width, height)
+    things *= _CONTRAST * scene.clutter
+
+    def frame(index: int) -> np.ndarray:
+        start = int(_DRIFT * index) % width
+        return plain + things[:, start : start + width]
+
+    return frame
+
+
+def _things(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """Boxes of all sizes, one before the other, as what they add to a wall, float32 [height, width, 3]; it repeats."""
+    half, picture = width // 2, np.zeros((height, width, 3), np.float32)
+    for _ in range(_THINGS):
+        left, top = rng.integers(0, half), rng.integers(-height // 4, height)
+        wide, high = (rng.uniform(0.03, 0.3, 2) * height).astype(int)
+        colour = rng.uniform(-1, 1, 3).astype(np.float32)
+        for shift in (-half, 0, half):
+            picture[max(top, 0) : top + high, max(left + shift, 0) : max(left + shift + wide, 0)] = colour
+    return picture
+
+
+def _wall(who: Identity, scene: Scene, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """A plain wall lit from the lamp's side, float32 [height, width, 3] in 0..255."""
     width, height = size
     x, y = np.linspace(-1, 1, width)[None, :], np.linspace(-1, 1, height)[:, None]

@@ -25,12 +25,12 @@ class Talker(Grid):
         return SPLITS.get(speaker, "train")
 
     def make_source(
-        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None
+        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None, scene: str = ""
     ) -> None:
         """Renders the corpus; what is there already stays.
 
         Raises:
-            V2SError: there is no such speaker, or the `talker` extra is missing.
+            V2SError: there is no such speaker or dial, or the `talker` extra is missing.
         """
         from data_pipelines.talker.generate import generate
 
@@ -38,7 +38,7 @@ class Talker(Grid):
         if unknown:
             raise V2SError(f"no talker is called {unknown[0]!r}; they are t00 to {max(NAMES)}")
         identities = [NAMES[name] for name in speakers or NAMES]
-        generate(folder, identities, clips_per_speaker or CLIPS_PER_SPEAKER, workers=jobs)
+        generate(folder, identities, clips_per_speaker or CLIPS_PER_SPEAKER, workers=jobs, dials=scene)
 
 
 corpus = Talker()

@@ -1,17 +1,20 @@
 """Frames of a talking head: still layers relit once a clip, then jaw, mouth, lids and pose for every frame."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from data_pipelines.talker.backdrop import clothes, wall
+from data_pipelines.talker.backdrop import behind, clothes
 from data_pipelines.talker.head import CANVAS, EYE_LEVELS, EYE_WINDOW, lit, paint_head
 from data_pipelines.talker.identities import Identity
 from data_pipelines.talker.mouth import MouthShape, draw_mouth
+from data_pipelines.talker.obstacles import board, cloth
 from data_pipelines.talker.scene import Motion, Scene
 from data_pipelines.talker.surface import half_width, soft
+from data_pipelines.talker.turning import Turning
 from data_pipelines.talker.visemes import shape_at
 
 _NATIVE_HEIGHT = 288  # the picture height that scenes are measured in
@@ -23,10 +26,14 @@ class Puppet:
     def __init__(self, who: Identity, scene: Scene):
         """Relights the person's layers."""
         head = paint_head(who)
+        light = dataclasses.replace(scene.light, azimuth=scene.light.azimuth - scene.turn)  # as a turned head sees it
         self._who = who
-        self._still = np.dstack([lit(head.albedo, head.normal, head.gloss, scene.light), head.alpha])
+        self._still = np.dstack([lit(head.albedo, head.normal, head.gloss, light), head.alpha])
         normal, gloss = head.normal[EYE_WINDOW], head.gloss[EYE_WINDOW]
-        self._lids = [lit(lid, normal, gloss, scene.light) for lid in head.lids]
+        self._lids = [lit(lid, normal, gloss, light) for lid in head.lids]
+        self._cloth = cloth(who, scene.covered, head.normal, light) if scene.covered else None
+        self._turning = Turning(who, scene.turn) if scene.turn else None
+        self._board = board(who, scene.beside) if scene.beside else None
         x, y = CANVAS.grid()
         self._mouth_window = CANVAS.window(-40, who.mouth_y - 20, 40, who.mouth_y + 32)
         self._mouth_x, self._mouth_y = x[:, self._mouth_window[1]], y[self._mouth_window[0]]
@@ -39,7 +46,20 @@ class Puppet:
         picture[..., :3][EYE_WINDOW] = self._lids[round(lids * (EYE_LEVELS - 1))]
         picture[self._jaw_window] = _drop(picture[self._jaw_window], self._jaw * (shape.jaw * CANVAS.resolution))
         draw_mouth(picture[..., :3][self._mouth_window], self._who, shape, self._mouth_x, self._mouth_y)
+        if self._cloth is not None:
+            _lay(picture, self._cloth)
+        if self._turning is not None:
+            picture = self._turning(picture)
+        if self._board is not None:
+            _lay(picture, self._board)
         return picture
+
+
+def _lay(picture: Float[np.ndarray, "h w 4"], layer: Float[np.ndarray, "h w 4"]) -> None:
+    """Lays a layer over the picture, both RGBA, in place; what it hides is covered as it is."""
+    mask = layer[..., 3:]
+    picture[..., :3] += (layer[..., :3] - picture[..., :3]) * mask
+    picture[..., 3:] = np.maximum(picture[..., 3:], mask)
 
 
 def _jaw_reach(who: Identity, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -81,13 +101,13 @@ def frames(
     zoom = height / _NATIVE_HEIGHT
     left = (width - 360 * zoom) / 2  # a wider or narrower picture keeps the scene in its middle
     puppet = Puppet(who, scene)
-    behind, front, cover = wall(who, scene, size, rng), *clothes(who, scene, size, zoom, left)
+    walls, (front, cover) = behind(who, scene, size, rng), clothes(who, scene, size, zoom, left)
     hem = int(np.argmax(cover.any(axis=(1, 2))))  # the first row that clothes cover
     noise = rng.standard_normal((height + 32, width + 32, 3), np.float32) * scene.noise
     for index in range(len(track)):
         picture = puppet.frame(shape_at(track, index), float(motion.lids[index]))
         centre = motion.centre[index] * zoom + (left, 0)
-        image = behind.copy()
+        image = walls(index)
         _paste(image, picture, centre, float(motion.scale[index]) * zoom, float(motion.roll[index]))
         image[hem:] += (front[hem:] - image[hem:]) * cover[hem:]
         image *= np.float32(motion.gain[index])

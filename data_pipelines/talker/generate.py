@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.talker.dials import parse
 from data_pipelines.talker.identities import HELD_OUT, N_IDENTITIES
 from data_pipelines.talker.render import render_clip
 from data_pipelines.talker.sentences import FREE_SENTENCES, grid_code
@@ -28,6 +29,7 @@ class Job:
     clip_id: str
     sentence: str
     seed: int
+    dials: str = ""
 
     @property
     def speaker(self) -> str:
@@ -45,7 +47,9 @@ class Job:
         return self.out / "alignments" / self.speaker / f"{self.clip_id}.align"
 
 
-def plan(out: Path, identities: Sequence[int], clips_per_identity: int, seed: int, free_share: float) -> list[Job]:
+def plan(
+    out: Path, identities: Sequence[int], clips_per_identity: int, seed: int, free_share: float, dials: str = ""
+) -> list[Job]:
     """Draws every clip's sentence; no sentence twice for one speaker.
 
     Held-out identities say the reserved GRID sentences (`sentences.is_reserved`), the others never do.
@@ -59,7 +63,7 @@ def plan(out: Path, identities: Sequence[int], clips_per_identity: int, seed: in
         while len(said) < clips_per_identity:
             code = grid_code(rng, held_out=who in HELD_OUT)
             said[code] = code
-        jobs += [Job(out, who, clip_id, sentence, seed) for clip_id, sentence in said.items()]
+        jobs += [Job(out, who, clip_id, sentence, seed, dials) for clip_id, sentence in said.items()]
     return jobs
 
 
@@ -71,6 +75,7 @@ def generate(
     free_share: float = 0.25,
     workers: int | None = None,
     size: tuple[int, int] = (360, 288),
+    dials: str = "",
 ) -> int:
     """Renders a corpus, resuming where an earlier run stopped; the same arguments give the same corpus.
 
@@ -82,14 +87,16 @@ def generate(
       free_share: share of clips with plain English text (at most as many as there are sentences) instead of GRID's.
       workers: processes; as many as the machine has cores if None, none but this one if 0.
       size: of the picture in pixels.
+      dials: what makes the clips harder, in the words of `dials.py`.
 
     Returns:
       The number of clips in the corpus.
 
     Raises:
-      V2SError: no such identity, the `talker` extra is missing, or a file cannot be written.
+      V2SError: no such identity or dial, the `talker` extra is missing, or a file cannot be written.
     """
-    jobs = plan(Path(out), identities, clips_per_identity, seed, free_share)
+    jobs = plan(Path(out), identities, clips_per_identity, seed, free_share, dials)
+    parse(dials)
     left = [job for job in jobs if not job.align.exists()]  # written last, so a clip that has it is whole
     if workers == 0:
         for job in progress(left, len(left), "clip"):
@@ -107,7 +114,9 @@ def _render(job: Job, size: tuple[int, int]) -> None:
     """Writes one clip, then its word times."""
     job.clip.parent.mkdir(parents=True, exist_ok=True)
     job.align.parent.mkdir(parents=True, exist_ok=True)
-    rendered = render_clip(job.clip, identity=job.identity, sentence=job.sentence, seed=job.seed, size=size)
+    rendered = render_clip(
+        job.clip, identity=job.identity, sentence=job.sentence, seed=job.seed, size=size, dials=job.dials
+    )
     with replacing(job.align) as file:
         file.write(align_text(rendered.words, rendered.n_frames / VIDEO_FPS).encode())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_pipelines.talker.dials import dialled
 from data_pipelines.talker.face import frames
 from data_pipelines.talker.identities import identity as person
 from data_pipelines.talker.scene import Scene, move, random_scene
@@ -43,6 +44,7 @@ def perform(
     size: tuple[int, int] = (360, 288),
     fps: float = 25,
     scene: Scene | None = None,
+    dials: str = "",
 ) -> Performance:
     """Plays a sentence; the same arguments give the same frames and samples, to the byte.
 
@@ -53,14 +55,15 @@ def perform(
       size: width and height in pixels.
       fps: frames a second.
       scene: how it is shot; drawn from the seed if none is given.
+      dials: what makes it harder, in the words of `dials.py`; all else stays the same.
 
     Raises:
-      V2SError: no such identity, or the `talker` extra is missing.
+      V2SError: no such identity or dial, or the `talker` extra is missing.
     """
     who = person(identity)
     rng = np.random.default_rng([seed, identity, zlib.crc32(sentence.encode())])
     utterance = utter(sentence, who.voice, rng)
-    scene = scene or random_scene(rng)
+    scene = dialled(scene or random_scene(rng), dials)
     n_frames = round(utterance.duration * fps)
     moments = (np.arange(n_frames * _EXPOSURE) + 0.5) / (fps * _EXPOSURE)
     track = mouth_track(utterance.phonemes, moments).reshape(n_frames, _EXPOSURE, -1).mean(axis=1)
@@ -78,13 +81,14 @@ def render_clip(
     fps: float = 25,
     sound: bool = True,
     scene: Scene | None = None,
+    dials: str = "",
 ) -> Rendered:
     """Writes a clip as mp4; arguments as in `perform`, `sound=False` leaves the sound track out.
 
     Raises:
-      V2SError: no such identity, the `talker` extra is missing, or the file cannot be written.
+      V2SError: no such identity or dial, the `talker` extra is missing, or the file cannot be written.
     """
-    played = perform(identity, sentence, seed, size, fps, scene)
+    played = perform(identity, sentence, seed, size, fps, scene, dials)
     wave = played.utterance.wave if sound else None
     write_video(path, played.frames, fps, wave, sample_rate=SAMPLE_RATE)
     return Rendered(played.utterance.words, len(played.track), played.utterance.text)

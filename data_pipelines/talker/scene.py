@@ -1,11 +1,13 @@
-"""Everything about a clip that is neither who speaks nor what is said: head pose, blinks, light, camera noise.
+"""Everything about a clip that is neither who speaks nor what is said: head pose, blinks, light, what hides the face.
 
-Degradations of a clip belong here: one dataclass that the renderer reads.
+One dataclass that the renderer reads; `dials.py` names what makes it harder.
 """
 
 import dataclasses
 
 import numpy as np
+
+_GAMMA = 2.2  # of pixels over light
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,11 @@ class Scene:
       blinks: mean number of blinks a second.
       light: the lamp.
       noise: standard deviation of the sensor's noise, in grey levels of 255.
+      exposure: share of the light that reaches the sensor, whose noise stays.
+      clutter: contrast of what stands and moves behind, 0 to 1.
+      turn: of the head to the picture's right.
+      covered: share of the face's height, from the chin to below the eyes, that a mask hides.
+      beside: share of the face's width, from the picture's left, that something in front of it hides.
     """
 
     centre: tuple[float, float] = (180.0, 140.0)
@@ -57,6 +64,11 @@ class Scene:
     blinks: float = 0.3
     light: Light = Light()
     noise: float = 2.0
+    exposure: float = 1.0
+    clutter: float = 0.0
+    turn: float = 0.0
+    covered: float = 0.0
+    beside: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +109,7 @@ def move(scene: Scene, n_frames: int, fps: float, rng: np.random.Generator) -> M
         scale=scene.scale * (1 + scene.zoom * wander[2]),
         roll=np.deg2rad(scene.roll) * wander[3],
         lids=_lids(times, scene.blinks, rng),
-        gain=1 + scene.light.flicker * wander[4],
+        gain=(1 + scene.light.flicker * wander[4]) * scene.exposure ** (1 / _GAMMA),
     )
 
 

@@ -49,13 +49,15 @@ class Voices(Corpus):
             )
 
     def make_source(
-        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None
+        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None, scene: str = ""
     ) -> None:
         """Synthesizes the corpus; what is there already stays.
 
         Raises:
-            V2SError: there is no such voice, or the `talker` extra is missing.
+            V2SError: there is no such voice, the `talker` extra is missing, or a scene is asked for.
         """
+        if scene:
+            raise V2SError("voices have no scene: leave --scene out")
         from data_pipelines.voices.generate import N_VOICES, generate
 
         names = {f"v{number:03d}": number for number in range(N_VOICES)}

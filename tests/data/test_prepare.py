@@ -213,15 +213,18 @@ def test_a_corpus_that_is_not_made_needs_a_source(tmp_path):
 
 def test_a_corpus_that_makes_its_clips_makes_them_once(prepared, tree, tmp_path):
     class Made(Grid):
-        def make_source(self, folder, jobs, speakers, clips_per_speaker):
-            assert (jobs, speakers, clips_per_speaker) == (1, ("t00",), 7) and not (folder / "t00").exists()
+        def make_source(self, folder, jobs, speakers, clips_per_speaker, scene):
+            assert (jobs, speakers, clips_per_speaker, scene) == (1, ("t00",), 7, "turn=3")
+            assert not (folder / "t00").exists()
             shutil.copytree(tree, folder)
 
-    options = Options(speakers=("t00",), limit=1, clips_per_speaker=7)
+    options = Options(speakers=("t00",), limit=1, clips_per_speaker=7, scene="turn=3")
+    with pytest.raises(V2SError, match="the scenes under .* are as they are: leave --scene or --source out"):
+        prepare.prepare(Made(), tree, tmp_path, options)
     assert prepare.prepare(Made(), None, tmp_path, options).clips == {"train": 1}
     assert prepare.prepare(Made(), None, tmp_path, options).nothing_to_do
     with pytest.raises(V2SError, match="finished data set of grid made with other options"):
-        prepare.prepare(Made(), None, tmp_path, Options(speakers=("t00",), clips_per_speaker=8))
+        prepare.prepare(Made(), None, tmp_path, dataclasses.replace(options, scene=""))
 
 
 def test_options_are_parsed():

@@ -18,10 +18,10 @@ def test_the_clips_asked_for_are_rendered(monkeypatch, tmp_path):
     monkeypatch.setattr(
         data_pipelines.talker.generate, "generate", lambda *args, **options: calls.append((args, options))
     )
-    Talker().make_source(tmp_path, 3, ["t02", "t31"], 5)
+    Talker().make_source(tmp_path, 3, ["t02", "t31"], 5, "turn=30")
     Talker().make_source(tmp_path, 1, None, None)
-    assert calls[0] == ((tmp_path, [2, 31], 5), {"workers": 3})
-    assert calls[1][0][1] == list(NAMES.values())
+    assert calls[0] == ((tmp_path, [2, 31], 5), {"workers": 3, "dials": "turn=30"})
+    assert calls[1][0][1] == list(NAMES.values()) and calls[1][1]["dials"] == ""
 
 
 def test_speakers_are_those_of_the_renderer(talker_tree):

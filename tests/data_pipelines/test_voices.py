@@ -107,6 +107,8 @@ def test_files_made_before_are_kept(tmp_path):
 def test_only_voices_that_there_are(tmp_path):
     with pytest.raises(V2SError, match="no voice is called 's1'; they are v000 to v255"):
         Voices().make_source(tmp_path, 1, ["s1"], None)
+    with pytest.raises(V2SError, match="voices have no scene"):
+        Voices().make_source(tmp_path, 1, ["v000"], 1, "turn=30")
 
 
 def test_files_are_flac(tmp_path):

@@ -204,6 +204,8 @@ def test_a_model_is_loaded_with_other_settings(diffv2s):
         ([{"name": "a", "contrast": True}], "contrast is 'True', expected a number"),
         ([{"name": "a", "contrast": -1}], "variant a: the model's config has synthesis.contrast = -1"),
         ([{"name": "a", "face": "nobody's"}], r"variant 1 \(a\): face is \"nobody's\", expected 'own' or 'other'"),
+        ([{"name": "a", "data": 3}], "data is '3', expected the path of a data set"),
+        ([{"name": "a", "data": "none/such"}], "none/such"),
         ([{"name": "a", "degrade": "fog=1"}], r"variant 1 \(a\): 'fog=1' is no way to degrade video"),
         ([{"name": "a", "sampler": {"evaluations": "few"}}], "sampler.evaluations is 'few', expected a number"),
         ([{"name": "a", "sampler": {"steps": 3}}], "variant a: this model's sampler has no 'steps': it knows eval"),

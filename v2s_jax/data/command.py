@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speakers", type=lambda names: tuple(names.split(",")), metavar="A,B", help="only these")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N clips of each split")
     parser.add_argument("--clips-per-speaker", type=positive, metavar="N", help="how many clips talker makes of each")
+    parser.add_argument(
+        "--scene", default="", metavar="TEXT", help="how talker's clips are shot, such as turn=30 or dark=0.9+clutter=1"
+    )
     parser.add_argument("--face", type=int, metavar="N", help="which face to follow where there are several")
     parser.add_argument(
         "--landmarks",
@@ -50,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         speakers=args.speakers,
         limit=args.limit,
         clips_per_speaker=args.clips_per_speaker,
+        scene=args.scene,
         face=args.face,
         landmarks=args.landmarks,
         timeout=args.timeout,

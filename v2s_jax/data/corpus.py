@@ -63,7 +63,7 @@ class Corpus(abc.ABC):
         """
 
     def make_source(
-        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None
+        self, folder: Path, jobs: int, speakers: Sequence[str] | None, clips_per_speaker: int | None, scene: str = ""
     ) -> None:
         """Creates a tree for `clips`; only for corpora that are made, not recorded.
 
@@ -72,6 +72,7 @@ class Corpus(abc.ABC):
             jobs: processes to use.
             speakers: only these; all when None.
             clips_per_speaker: how many; the corpus's default when None.
+            scene: how clips are shot, in the corpus's words; as it would by itself when "".
 
         Raises:
             V2SError: the corpus has to be given by the user.

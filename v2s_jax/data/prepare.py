@@ -34,6 +34,7 @@ class Options:
         speakers: only these; all when None.
         limit: at most so many clips of each split.
         clips_per_speaker: how many to make, for a corpus that makes its clips; its default when None.
+        scene: how they are shot, for such a corpus, in its words; as it would by itself when "".
         face: which face track to follow; the steadiest largest one when None.
         landmarks: 5 or 68, as `media.clip.load_clip` takes it.
         timeout: seconds after which a clip is given up.
@@ -46,6 +47,7 @@ class Options:
     speakers: tuple[str, ...] | None = None
     limit: int | None = None
     clips_per_speaker: int | None = None
+    scene: str = ""
     face: int | None = None
     landmarks: int = 5
     timeout: float | int = 3600
@@ -57,7 +59,8 @@ class Options:
         """What of this decides the data set's content, as JSON has it."""
         speakers = None if self.speakers is None else list(self.speakers)
         chosen = {"speakers": speakers, "limit": self.limit, "clips_per_speaker": self.clips_per_speaker}
-        return chosen | {"face": self.face, "landmarks": self.landmarks}
+        chosen |= {"face": self.face, "landmarks": self.landmarks}
+        return chosen | ({"scene": self.scene} if self.scene else {})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +94,11 @@ def prepare(corpus: Corpus, source: Path | None, out: Path, options: Options = O
         if source is None:
             if finished:
                 return _check_recipe(out, corpus, options)
-            source = out / STAGING / f"source_{options.clips_per_speaker}"
-            corpus.make_source(source, options.jobs, options.speakers, options.clips_per_speaker)
+            made = "_".join(filter(None, ["source", str(options.clips_per_speaker), options.scene]))
+            source = out / STAGING / made
+            corpus.make_source(source, options.jobs, options.speakers, options.clips_per_speaker, options.scene)
+        elif options.scene:
+            raise V2SError(f"the scenes under {source} are as they are: leave --scene or --source out")
         specs = select(list(corpus.clips(source)), options.speakers, options.limit)
         if finished:
             return _check_same(out, specs)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates what earlier runs have not, prints and writes the table; returns 3 when anything could not be."""
     variants = load_variants(args.file, args.model)
     check_scoring(args)
-    dataset = ShardedDataset(args.data, args.split)
+    datasets = {path: ShardedDataset(path or args.data, args.split) for path in ["", *(v.data for v in variants)]}
     ready = collections.deque(prepare(variants))
     make_folder(args.out)
     rows, failures = [], {}
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         start = time.monotonic()
         count = f"variant {number}/{len(variants)}, {variant.name}"
         try:
-            result, old = _evaluate(variant, synthesizer, dataset, args)
+            result, old = _evaluate(variant, synthesizer, datasets[variant.data], args)
             rows.append(Row(variant, result))
             took = "done before" if old else f"spoken and scored in {time.monotonic() - start:.0f} s"
         except V2SError as error:  # such as noise without end from too strong a guidance: the others may do better
@@ -175,7 +175,7 @@ def _evaluate(
         "variant": variant.name,
         "settings": json.dumps(variant.settings(), sort_keys=True),
         "fingerprint": synthesizer.fingerprint(),
-        "data": f"{args.data} ({dataset.fingerprint})",
+        "data": f"{dataset.path} ({dataset.fingerprint})",
         "split": args.split,
         "limit": str(args.limit or ""),
         "metrics": ",".join(args.metrics or ()),

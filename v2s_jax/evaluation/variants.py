@@ -16,6 +16,7 @@ _NUMBER = (int, float)
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "name": ((str,), "a text"),
     "model": ((str,), "a name or path"),
+    "data": ((str,), "the path of a data set"),
     "system": ((dict,), "a dict of settings"),
     "sampler": ((dict,), "a dict of numbers"),
     "contrast": (_NUMBER, "a number"),
@@ -34,6 +35,7 @@ class Variant:
     Attributes:
         name: of the row and of its folder.
         model: name or path.
+        data: path of the data set that is spoken, such as one filmed otherwise; the command's when "".
         system: settings of its config's section of that name, by dotted names or nested.
         sampler: settings of its sampler.
         contrast: of the mel before the vocoder.
@@ -46,6 +48,7 @@ class Variant:
 
     name: str
     model: str
+    data: str = ""
     system: dict[str, Any] = dataclasses.field(default_factory=dict)
     sampler: dict[str, float] = dataclasses.field(default_factory=dict)
     contrast: float | None = None
@@ -57,7 +60,7 @@ class Variant:
 
     def settings(self) -> dict[str, Any]:
         """What its speech depends on, without what is left to the model."""
-        names = ("model", "system", "sampler", "contrast", "vocoder", "degrade", "face")
+        names = ("model", "data", "system", "sampler", "contrast", "vocoder", "degrade", "face")
         return {name: value for name in names if (value := getattr(self, name)) not in ({}, None, "", "own")}
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from v2s_jax.amounts import parse_amounts
 from v2s_jax.constants import MOUTH_SIZE, VIDEO_FPS
-from v2s_jax.errors import V2SError
 
 _GAMMA = 2.2  # of pixels over light
 _FULL, _READ_NOISE = 2000.0, 4.0  # electrons: of a white pixel of a small camera, and of its amplifier's noise
@@ -110,21 +110,7 @@ def parse(text: str) -> list[tuple[str, float]]:
     Raises:
         V2SError: there is no such degradation, or not in that amount.
     """
-    return [_parse_one(part) for part in text.split("+")] if text else []
-
-
-def _parse_one(part: str) -> tuple[str, float]:
-    name, equals, amount = part.partition("=")
-    if not equals or name not in DEGRADATIONS:
-        raise V2SError(f"{part!r} is no way to degrade video: expected NAME=AMOUNT of {', '.join(DEGRADATIONS)}")
-    most, unit = DEGRADATIONS[name].most, DEGRADATIONS[name].unit
-    try:
-        value = float(amount)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= most:
-        raise V2SError(f"video cannot be degraded by {part!r}: expected 0 to {most:g} for {name} ({unit})")
-    return name, value
+    return parse_amounts(text, DEGRADATIONS, "way to degrade video")
 
 
 def degrade(mouth: UInt8[np.ndarray, "T 96 96"], text: str, rng: np.random.Generator) -> UInt8[np.ndarray, "T 96 96"]:
