@@ -14,6 +14,7 @@ def default_config() -> ConfigDict:
             "window": 0,  # frames the network sees at once; 0: the longest it saw in training
             "overlap": 0,  # frames that neighbouring windows of a longer clip share at least; 0: a third of the window
             "fade": 4,  # frames of cross-fade in the middle of what they share
+            "levels": (),  # of mouth crops in training, as `levels.measure` gives them; crops beyond are brought there
             "contrast": 1.0,  # of the mel over time before the vocoder, see `vocoder.sharpen`
             "face_encoder": "dlib",  # of models that take a face embedding: as of the data they were trained on
             "speaker_encoder": "voices-ge2e",  # likewise, for voices to speak in
@@ -31,6 +32,7 @@ def synthesis_config(config: ConfigDict) -> ConfigDict:
     """
     merged = default_config()
     for name, value in config.get("synthesis", ConfigDict()).items():
+        value = tuple(value) if isinstance(value, list) else value  # as JSON has it
         if name not in merged or type(value) is not type(merged[name]):
             known = ", ".join(f"{key} (such as {default!r})" for key, default in merged.items())
             raise V2SError(f"the model's config has synthesis.{name} = {value!r}; this version knows {known}")
@@ -43,6 +45,18 @@ def synthesis_config(config: ConfigDict) -> ConfigDict:
             f"the model's config has synthesis.window = {merged.window}, overlap = {merged.overlap} and fade = "
             f"{merged.fade}; expected 0 < 2 fade <= overlap <= window - 2 fade"
         )
+    if merged.levels and not _are_levels(merged.levels):
+        raise V2SError(
+            f"the model's config has synthesis.levels = {merged.levels}; expected the least and greatest mean and the "
+            "least and greatest standard deviation of grey levels"
+        )
     if not merged.contrast > 0:
         raise V2SError(f"the model's config has synthesis.contrast = {merged.contrast}; expected a number above 0")
     return merged
+
+
+def _are_levels(levels: tuple) -> bool:
+    if len(levels) != 4 or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in levels):
+        return False
+    least, most, flattest, steepest = levels
+    return 0 <= least <= most <= 255 and 0 < flattest <= steepest <= 128

@@ -12,6 +12,7 @@ from v2s_jax.features.mel import log_mel
 from v2s_jax.progress import Along
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.batches import Joined
+from v2s_jax.synthesis.levels import look_up
 from v2s_jax.synthesis.network import Face, Output
 from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.vocoder import Sounding
@@ -54,12 +55,13 @@ class Seen:
         self.windows = plan(len(face.mouth), settings.window, settings.overlap, settings.fade)
         self._rows, self._units = Joined(self.windows, rate), Joined(self.windows, UNITS_PER_FRAME)
         self._compiling = self._computing = 0.0
-        self._along = Along(name)
+        self._along, self._grey = Along(name), look_up(face.mouth, settings.levels)
 
     def part(self, window: Window) -> Face:
-        """The face in a window."""
+        """The face in a window, as light or dark as those that the model knows."""
         self._along("speaking", window.start, len(self.face.mouth))
-        return self.face.cut(window.start, window.stop)
+        face = self.face.cut(window.start, window.stop)
+        return face if self._grey is None else face._replace(mouth=self._grey[face.mouth])
 
     def add(self, index: int, output: Output) -> None:
         """Takes the network's output for a window.
