@@ -35,7 +35,6 @@ class Variant:
     Attributes:
         name: of the row and of its folder.
         model: name or path.
-        data: path of the data set that is spoken, such as one filmed otherwise; the command's when "".
         system: settings of its config's section of that name, by dotted names or nested.
         sampler: settings of its sampler.
         contrast: of the mel before the vocoder.
@@ -44,11 +43,11 @@ class Variant:
         face: whose identity the model is shown: "own", or "other" for that of the split's next clip of another speaker.
         series: the curves that it is a point of.
         x: its place on them.
+        data: path of the data set that is spoken, such as one filmed otherwise; the command's when "".
     """
 
     name: str
     model: str
-    data: str = ""
     system: dict[str, Any] = dataclasses.field(default_factory=dict)
     sampler: dict[str, float] = dataclasses.field(default_factory=dict)
     contrast: float | None = None
@@ -57,6 +56,7 @@ class Variant:
     face: str = "own"
     series: tuple[str, ...] = ()
     x: float | None = None
+    data: str = ""
 
     def settings(self) -> dict[str, Any]:
         """What its speech depends on, without what is left to the model."""
