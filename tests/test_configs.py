@@ -16,6 +16,7 @@ from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.registry import build
 from v2s_jax.training.command import load_config
 from v2s_jax.training.loop import train
+from v2s_jax.training.plan import abstract_system
 
 DRAFTED = ("both", "both,pretrained", "dropout")
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -43,6 +44,17 @@ def test_every_variant_of_an_av2a_builds(variant):
     assert ("draft" in system.fields) == (variant in DRAFTED)
     assert ("base" in parts) == hasattr(system, "base") == variant.startswith("both")
     assert all(hasattr(system, part) for part in parts)
+
+
+def test_what_a_config_freezes_does_not_train():
+    path = CONFIGS[0].parent / "avhubert_pretrain_talker.py"
+    trained = []
+    for frozen in ("encoder/frontend/.*", ""):
+        small = shrink(load_config(path), path)
+        small.train.frozen = frozen
+        trained.append(set(abstract_system(small)[1][0].actions))
+    assert trained[0] < trained[1]
+    assert all(path.startswith("encoder/frontend/") for path in trained[1] - trained[0])
 
 
 def test_a_variant_that_there_is_not_is_refused():

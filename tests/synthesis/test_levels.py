@@ -8,6 +8,8 @@ from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.synthesis.defaults import synthesis_config
 from v2s_jax.synthesis.levels import look_up, measure
+from v2s_jax.synthesis.network import Face
+from v2s_jax.synthesis.wholes import Seen
 
 LEVELS = (120.0, 160.0, 20.0, 30.0)
 
@@ -61,3 +63,14 @@ def test_what_are_no_levels_is_refused(levels):
     with pytest.raises(V2SError, match="synthesis.levels = .*expected the least and greatest mean"):
         synthesis_config(ConfigDict({"synthesis": {"levels": levels}}))
     assert synthesis_config(ConfigDict({"synthesis": {"levels": list(LEVELS)}})).levels == LEVELS
+
+
+def test_the_network_sees_a_clip_at_the_levels_it_knows():
+    mouth = crops(60, 12, frames=30)
+    settings = synthesis_config(ConfigDict({"synthesis": {"levels": list(LEVELS), "window": 24, "overlap": 8}}))
+    seen = Seen(Face(mouth), "dark", settings, 4, 0.0)
+    grey = look_up(mouth, LEVELS)
+    for window in seen.windows:
+        np.testing.assert_array_equal(seen.part(window).mouth, grey[mouth[window.start : window.stop]])
+    settings.levels = ()
+    np.testing.assert_array_equal(Seen(Face(mouth), "dark", settings, 4, 0.0).part(window).mouth, mouth[window.start :])

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from v2s_jax.data.shards import ShardedDataset
+from v2s_jax.errors import V2SError
 
 _BLOCK = 1024  # frames looked at together
 _LEVELS = np.arange(256)
@@ -43,10 +44,15 @@ def measure(dataset: ShardedDataset, clips: int = 200, margin: float = 0.1) -> l
         dataset: that a model is trained on.
         clips: how many to look at, at most.
         margin: share of each range that is added on either side, for those not looked at.
+
+    Raises:
+        V2SError: it has no mouth crops.
     """
     places = np.unique(np.linspace(0, len(dataset) - 1, min(clips, len(dataset))).astype(int))
     mouths = (dataset.read(int(place), ("mouth",)).mouth for place in places)
     found = np.array([_moments(np.bincount(m.ravel(), minlength=256)) for m in mouths if m is not None])
+    if not len(found):
+        raise V2SError(f"{dataset.path} has no mouth crops: name a data set of clips with video")
     low, high = found.min(0), found.max(0)
     reach = margin * (high - low)
     return [round(float(end), 1) for ends in zip(low - reach, high + reach, strict=True) for end in ends]
