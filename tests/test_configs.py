@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import jax
-import numpy as np
 import pytest
 from flax import nnx
+from ml_collections import ConfigDict
 
 from tests.shrink import shrink
-from v2s_jax.data.tokens import Tagger, add_tokens
 from v2s_jax.errors import V2SError
-from v2s_jax.features.mel import log_mel
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.systems.base import speaks
 from v2s_jax.systems.registry import build
+from v2s_jax.training.checkpoint import read_weights
 from v2s_jax.training.command import load_config
 from v2s_jax.training.loop import train
 from v2s_jax.training.plan import abstract_system
@@ -64,13 +64,6 @@ def test_a_variant_that_there_is_not_is_refused():
         load_config(f"{CONFIGS[0].parent / 'av2a_lrw.py'}:both,trained")
 
 
-@pytest.fixture(scope="session")
-def talker_drafts(talker_tokens, shared) -> Path:
-    """`talker_tokens` with drafts that nobody could better: the true mels."""
-    draft = Tagger("draft", {}, lambda record: log_mel(record.audio).astype(np.float16))
-    return shared("drafts", lambda out: add_tokens(talker_tokens, out, [draft]))
-
-
 PLAIN = {  # what asks nothing of a system, by setting
     "precision.compute": "float32",
     **{f"system.{inner}ctc_weight": 0.0 for inner in ("", "v2a.", "v2a.v2a.")},
@@ -112,6 +105,8 @@ def test_every_config_trains_two_steps(path, asked, talker_drafts, tmp_path):
     assert {entry["step"] for entry in entries if any(name.startswith("loss") for name in entry)} == {1, 2}
     assert any(config.train.best in entry for entry in entries)
     assert all(entry["device_wait"] > 0 and entry["data_wait"] > 0 for entry in entries if "host" in entry)
+    known = read_weights(tmp_path)[0].get("synthesis", ConfigDict()).get("levels", ())
+    assert len(known) == (4 if speaks(nnx.eval_shape(lambda: build(config.system, Rngs(0)))) else 0)
     assert {path.name for path in tmp_path.iterdir() if (path / "checkpoints").is_dir()} == set(
         config.train.stages[:-1]
     )

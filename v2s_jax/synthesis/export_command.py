@@ -17,6 +17,7 @@ from v2s_jax.models.folder import DTYPES, check_free, read_model, save_model
 from v2s_jax.models.registry import MODELS
 from v2s_jax.models.settings import CARD, section_of
 from v2s_jax.synthesis.pretrained import is_workdir, load_pretrained, locate
+from v2s_jax.systems.base import speaks
 from v2s_jax.systems.pretrained import save_pretrained
 
 HELP = "write a trained model as a folder with its config, weights and model card"
@@ -105,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
         raise V2SError(f"{args.model}: {found.kind} as a whole was never published in another layout; {hint}")
     else:
         config, params, stats = handed_on(found)
-        speaks = found.module.kind != "embedding" and "mouth" in found.module.fields
-        card = given or found.card or model_card(name, config, count, speaks)
+        card = given or found.card or model_card(name, config, count, speaks(found.module))
         save_pretrained(args.out, config, params, stats, card, args.dtype, dict(args.share))
     size = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {found.kind}, {count:,} parameters, {size / 1e6:.1f} MB")

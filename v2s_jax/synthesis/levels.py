@@ -7,8 +7,9 @@ are stretched back.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
+from v2s_jax.data.mixture import Mixture
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 
@@ -37,18 +38,25 @@ def look_up(mouth: UInt8[np.ndarray, "T 96 96"], levels: Sequence[float]) -> UIn
     return np.clip(np.rint(turned), 0, 255).astype(np.uint8)
 
 
-def measure(dataset: ShardedDataset, clips: int = 200, margin: float = 0.1) -> list[float]:
+def measure(
+    dataset: ShardedDataset | Mixture,
+    clips: int = 200,
+    margin: float = 0.1,
+    indices: Int[np.ndarray, "n"] | None = None,
+) -> list[float]:
     """The `levels` of a data set's clips, from as many of them, evenly spread.
 
     Args:
         dataset: that a model is trained on.
         clips: how many to look at, at most.
+        indices: of the records that it is trained on; all if None.
         margin: share of each range that is added on either side, for those not looked at.
 
     Raises:
         V2SError: it has no mouth crops.
     """
-    places = np.unique(np.linspace(0, len(dataset) - 1, min(clips, len(dataset))).astype(int))
+    own = np.arange(len(dataset)) if indices is None else indices
+    places = np.unique(own[np.linspace(0, len(own) - 1, min(clips, len(own))).astype(int)])
     mouths = (dataset.read(int(place), ("mouth",)).mouth for place in places)
     found = np.array([_moments(np.bincount(m.ravel(), minlength=256)) for m in mouths if m is not None])
     if not len(found):

@@ -56,6 +56,11 @@ class System(Protocol):
         ...
 
 
+def speaks(system: System) -> bool:
+    """Whether it makes speech of a face, and is no vocoder or encoder."""
+    return system.kind != "embedding" and "mouth" in system.fields
+
+
 def frame_mask(length: jax.Array, frames: int) -> jax.Array:
     """Bool [B, frames], True at the first `length` frames of each row."""
     return jnp.arange(frames)[None] < length[:, None]

@@ -21,6 +21,7 @@ from v2s_jax.training.feed import Prefetch
 from v2s_jax.training.grafts import graft
 from v2s_jax.training.initial import start_from
 from v2s_jax.training.interrupt import Interrupt, Verdict
+from v2s_jax.training.levels import with_levels
 from v2s_jax.training.nonfinite import NotFiniteError
 from v2s_jax.training.overview import overview, totals
 from v2s_jax.training.plan import initial_state, make_plan
@@ -36,8 +37,7 @@ class Run:
     """One training run; every process of it does the same."""
 
     def __init__(self, config: ConfigDict, workdir: str | os.PathLike, stack: contextlib.ExitStack):
-        self.config, self.workdir, self.stack = config, Path(workdir), stack
-        self.json = checkpoint.config_json(config)
+        self.workdir, self.stack = Path(workdir), stack
         if config.train.on_nonfinite not in ("stop", "rollback"):
             raise V2SError(f'train.on_nonfinite is {config.train.on_nonfinite!r}; it must be "stop" or "rollback".')
 
@@ -49,6 +49,8 @@ class Run:
         # System and data
         self.system, self.players, self.training, self.validation = cluster.together(lambda: make_plan(config))
         cluster.agree({"data": self.training.state(0), "validation": self.validation and self.validation.state(0)})
+        self.config = cluster.together(lambda: with_levels(config, self.system, self.training))
+        self.json = checkpoint.config_json(self.config)
         self.own_rows = cluster.rows_here(self.rows, config.data.batch_size)
 
         # State: shapes first, so that a resumed run makes no weights it throws away
