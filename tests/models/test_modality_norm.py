@@ -86,6 +86,18 @@ def test_other_states_and_padding_do_not_reach_a_row():
     assert (before[1][AUDIO] != after[1][AUDIO]).all()
 
 
+@pytest.mark.parametrize("wrong", [np.inf, np.nan, 1e25])
+def test_what_is_not_finite_stays_in_its_state(wrong):
+    mask, state = valid([5, 3, 5, 5]), np.array([VIDEO, VIDEO, AUDIO, BOTH], np.int32)
+    x = frames()
+    x[2] = wrong
+    before, after = (train(values, mask, state) for values in (frames(), x))
+    np.testing.assert_array_equal(np.asarray(before[0])[:2][mask[:2]], np.asarray(after[0])[:2][mask[:2]])
+    for kept, found in zip(before[1:], after[1:], strict=True):
+        np.testing.assert_array_equal(np.asarray(kept)[[VIDEO, BOTH]], np.asarray(found)[[VIDEO, BOTH]])
+    assert (np.asarray(before[1])[AUDIO] != np.asarray(after[1])[AUDIO]).all()
+
+
 def test_inference_uses_the_statistics_of_the_rows_state_and_one_program():
     norm, x, mask = moved(), frames(), valid([5, 5, 5, 5])
     for state in ([VIDEO] * 4, [AUDIO, BOTH, VIDEO, AUDIO]):

@@ -64,7 +64,8 @@ class ModalityBatchNorm(nnx.BatchNorm):
         frames = (own * mask.sum(1)[None]).sum(1)
 
         def average(x: Float[Array, "B T D"]) -> Float[Array, "3 D"]:
-            return (own * jnp.where(mask, x, 0).sum(1)[None]).sum(1) / jnp.maximum(frames, 1)
+            # Not a product: what is not finite in rows of another state would come through a factor of 0.
+            return jnp.where(own > 0, jnp.where(mask, x, 0).sum(1)[None], 0).sum(1) / jnp.maximum(frames, 1)
 
         mean = average(x)
         var = average((x - mean[state][:, None]) ** 2)
