@@ -32,7 +32,7 @@ class Lrw(Corpus):
             raise V2SError(f"{source} does not hold LRW's folder {FOLDER}; --source must name its parent")
         for path in sorted(root.glob("*/*/*.mp4")):
             word, split, name = path.parts[-3:]
-            if split in SPLITS and name.startswith(f"{word}_"):
+            if split in SPLITS and name.startswith(f"{word}_") and path.is_file():
                 id = f"{word}/{split}/{path.stem}"  # the same numbers come in every split
                 yield ClipSpec(id, speaker=id, path=path, text=word, split=split)
 

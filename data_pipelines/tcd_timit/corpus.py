@@ -5,7 +5,7 @@ from itertools import dropwhile
 from pathlib import Path
 
 from data_pipelines.grid.corpus import SILENCE
-from v2s_jax.data.corpus import ClipSpec, Corpus, hashed_split, read_text, require_folder
+from v2s_jax.data.corpus import ClipSpec, Corpus, hashed_split, media_files, read_text, require_folder
 from v2s_jax.errors import V2SError
 
 # The corpus's parts, and the files that hold their phonemes.
@@ -44,7 +44,7 @@ class TcdTimit(Corpus):
                 f"{source} holds none of TCD-TIMIT's folders lipspeakers, volunteers; --source must name their parent"
             )
         for part in parts:
-            texts = {path: sentence(path) for path in sorted((source / part).glob("*/Clips/straightcam/*.mp4"))}
+            texts = {path: sentence(path) for path in _clips(source / part)}
             # Words and phonemes are not mixed: nothing could tell which a text is.
             sounds = {} if any(texts.values()) else phonemes(source / PARTS[part])
             for path, words in texts.items():
@@ -57,16 +57,21 @@ def split_of(part: str, speaker: str, name: str) -> str:
     """The split of a speaker's sentence `name`, such as sx301."""
     if part == "lipspeakers":
         return hashed_split(name.lower(), SHARES)
-    return next((split for split, names in VOLUNTEERS.items() if speaker in names.split()), "train")
+    return next((split for split, names in VOLUNTEERS.items() if speaker.upper() in names.split()), "train")
+
+
+def _clips(part: Path) -> list[Path]:
+    """The clips of the camera in front, sorted by path."""
+    folders = sorted(part.glob("*/Clips/straightcam"))
+    return [path for folder in folders for path in media_files(folder, {".mp4"}) if path.parent == folder]
 
 
 def sentence(clip: Path) -> str:
     """The words of the text file beside `clip`, without TIMIT's two numbers in front; "" if there is no such file."""
-    for name in (clip.stem, clip.stem.upper()):
-        path = clip.with_name(f"{name}.txt")
-        if path.exists():
-            return " ".join(dropwhile(str.isdecimal, read_text(path).split()))
-    return ""
+    stems = dict.fromkeys((clip.stem, clip.stem.upper(), clip.stem.lower()))
+    places = [clip.with_name(f"{stem}{suffix}") for stem in stems for suffix in (".txt", ".TXT")]
+    path = next(filter(Path.is_file, places), None)
+    return "" if path is None else " ".join(dropwhile(str.isdecimal, read_text(path).split()))
 
 
 def phonemes(path: Path) -> dict[tuple[str, str], str]:

@@ -46,6 +46,16 @@ def test_speakers_and_cameras(tmp_path):
     assert all(clip.path.is_file() for clip in clips)
 
 
+def test_other_spellings_are_found_and_what_is_no_clip_is_not(tmp_path):
+    folder = add(tmp_path, "volunteers/08f", "sa1").parent
+    (folder / "SA2.MP4").touch()
+    (folder / "SA2.TXT").write_text("Do not ask")
+    (folder / "._sa1.mp4").touch()  # what macOS writes beside files
+    (folder / "sx3.mp4").mkdir()
+    found = [(clip.id, clip.text, clip.split) for clip in TcdTimit().clips(tmp_path)]
+    assert found == [("volunteers/08f/SA2", "Do not ask", "test"), ("volunteers/08f/sa1", "", "test")]
+
+
 def test_volunteers_are_held_out_as_people():
     held = {split: names.split() for split, names in VOLUNTEERS.items()}
     assert {split: len(names) for split, names in held.items()} == {"val": 4, "test": 17, "other": 3}
