@@ -5,7 +5,7 @@ import pytest
 import v2s_jax.interop.torch
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.card import parameters
-from v2s_jax.synthesis import pretrained
+from v2s_jax.models import shipped
 from v2s_jax.synthesis.export_command import find
 from v2s_jax.synthesis.pretrained import load_pretrained, locate
 
@@ -15,7 +15,7 @@ def test_exported_folder(model):
     assert config.system.width == 16 and system.kind == "mel"
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in pretrained.assets().glob("*/model.safetensors")))
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in shipped.assets().glob("*/model.safetensors")))
 def test_what_ships_loads_here_and_in_pytorch_and_has_a_card(name):
     found = find(name)
     twin = v2s_jax.interop.torch.load(locate(name))
@@ -27,7 +27,7 @@ def test_what_ships_loads_here_and_in_pytorch_and_has_a_card(name):
 def test_shipped_names_win_over_folders(model, tmp_path, monkeypatch):
     shutil.copytree(model, tmp_path / "assets" / "shipped-one")
     shutil.copytree(model, tmp_path / "here" / "shipped-one")
-    monkeypatch.setattr(pretrained, "assets", lambda: tmp_path / "assets")
+    monkeypatch.setattr(shipped, "assets", lambda: tmp_path / "assets")
     monkeypatch.chdir(tmp_path / "here")
     assert locate("shipped-one") == tmp_path / "assets" / "shipped-one"
     assert locate("./shipped-one") != tmp_path / "assets" / "shipped-one"

@@ -9,7 +9,7 @@ from v2s_jax.interop.original import write_original
 from v2s_jax.models import speaker
 from v2s_jax.models.folder import save_model
 from v2s_jax.models.rngs import Rngs
-from v2s_jax.synthesis.pretrained import shipped
+from v2s_jax.models.shipped import shipped
 from v2s_jax.synthesis.speaker_encoder import DEFAULT_ENCODER, UtteranceEncoder
 from v2s_jax.synthesis.synthesizer import Synthesizer
 from v2s_jax.systems import ge2e

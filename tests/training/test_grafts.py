@@ -9,13 +9,14 @@ from tests.small_encoder import small_system
 from tests.small_model import save_small, small_config, small_weights
 from tests.small_vocoder import filled
 from v2s_jax.errors import V2SError
+from v2s_jax.models import shipped
 from v2s_jax.models.avhubert import AVHuBERT
 from v2s_jax.models.folder import save_model
 from v2s_jax.models.rngs import Rngs
 from v2s_jax.systems.audio_visual import grafts
 from v2s_jax.systems.registry import build
 from v2s_jax.training.defaults import default_config
-from v2s_jax.training.grafts import graft
+from v2s_jax.training.grafts import graft, left_random
 from v2s_jax.training.paths import flatten
 from v2s_jax.training.state import create_state, make_players, split_system
 
@@ -74,6 +75,32 @@ def test_what_cannot_be_grafted_is_refused(tmp_path):
     state = {"params": {}, "stats": {}, "ema": {}}
     with pytest.raises(V2SError, match=r"expected \(source, branch there, branch here\)"):
         graft(state, [("a", "b")], state)
+
+
+def test_a_shipped_model_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "assets", lambda: tmp_path)
+    save_small(tmp_path / "one-that-ships")
+    (_, after), (_, expected) = grown("one-that-ships"), grown(tmp_path / "one-that-ships")
+    jax.tree.map(np.testing.assert_array_equal, after["params"], expected["params"])
+
+
+def test_what_never_trains_and_is_not_given_is_told():
+    params = {"base": {"a": {"kernel": 1}, "b": {"kernel": 1}}, "head": {"kernel": 1}, "critics": {"kernel": 1}}
+    stages = {
+        "first": [("head/.*", "train"), ("(base|critics)/.*", "frozen")],
+        "second": [("(head|critics)/.*", "train"), ("base/.*", "frozen")],
+    }
+
+    def told(**settings):
+        train = default_config().train
+        train.update({"stage": "first"} | settings)
+        return left_random(params, stages, train)
+
+    assert told() == ["base"]
+    assert told(grafts=(("m", "", "base/a"),)) == ["base"]
+    assert told(grafts=(("m", "", "base/a"), ("m", "b", "base/b"))) == told(grafts=(("m", "", "base"),)) == []
+    assert told(grafts=(("m", "", ""),)) == told(init_from="m") == []
+    assert told(frozen="head/.*") == ["base", "head", "critics"]
 
 
 def fresh(section):

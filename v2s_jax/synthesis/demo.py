@@ -14,8 +14,9 @@ from v2s_jax.media.atomic import make_folder
 from v2s_jax.media.audio import write_wav
 from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.media.mux import put_sound_back
-from v2s_jax.synthesis import pretrained
+from v2s_jax.models.shipped import assets
 from v2s_jax.synthesis.picture import write_picture
+from v2s_jax.synthesis.pretrained import DEFAULT
 from v2s_jax.synthesis.speech import real_time_factor
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
@@ -28,7 +29,7 @@ _METRICS = ("stoi", "estoi", "mcd", "wer")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="(default: ./%(default)s)")
-    parser.add_argument("--model", default=pretrained.DEFAULT, metavar="NAME-OR-PATH", help="(default: %(default)s)")
+    parser.add_argument("--model", default=DEFAULT, metavar="NAME-OR-PATH", help="(default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def shipped_clip() -> tuple[Path, str]:
     """The demo's clip and what is said in it."""
-    folder = pretrained.assets() / "demo"
+    folder = assets() / "demo"
     try:
         text = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["text"]
     except (OSError, ValueError, KeyError, TypeError) as error:

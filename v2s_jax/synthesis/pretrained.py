@@ -1,6 +1,5 @@
 """A model by name or path: a shipped one, an exported folder, or the workdir of a training run."""
 
-import importlib.resources
 import os
 from pathlib import Path
 
@@ -10,21 +9,12 @@ from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.settings import WEIGHTS
+from v2s_jax.models.shipped import at, shipped
 from v2s_jax.systems.base import System
 from v2s_jax.systems.pretrained import assemble, read_pretrained
 from v2s_jax.training.checkpoint import FOLDER, read_weights
 
 DEFAULT = "talker-svts"
-
-
-def assets() -> Path:
-    """The folder of what ships with the package."""
-    return Path(str(importlib.resources.files("v2s_jax"))) / "assets"
-
-
-def shipped() -> list[str]:
-    """Names of the models that ship with the package."""
-    return sorted(path.parent.name for path in assets().glob(f"*/{WEIGHTS}"))
 
 
 def locate(name_or_path: str | os.PathLike) -> Path:
@@ -33,9 +23,7 @@ def locate(name_or_path: str | os.PathLike) -> Path:
     Raises:
         V2SError: neither a shipped name nor a folder with a model in it.
     """
-    if str(name_or_path) in shipped():
-        return assets() / str(name_or_path)
-    folder = Path(name_or_path)
+    folder = at(name_or_path)
     if not folder.is_dir():
         raise V2SError(
             f"{name_or_path}: there is no such model; expected a shipped one "

@@ -48,8 +48,8 @@ def default_config() -> ConfigDict:
             "rules": (),  # replaces the stage's rules
             "frozen": "",  # regex over the whole path: what does not train, whatever the rules say
             "accumulate": 1,  # parts that a batch is taken in, one after the other, to save memory; see `step.py`
-            "init_from": "",  # training workdir, exported system or part whose weights a new run starts from
-            "grafts": (),  # (workdir, exported system or part, branch there, branch here): weights it starts with, too
+            "init_from": "",  # training workdir, model by path or shipped name, whose weights a new run starts from
+            "grafts": (),  # (likewise, branch there, branch here): weights it starts with, too
             "log_every": 20,  # steps
             "save_every": 500,  # steps; every validation saves too
             "keep": 2,  # latest checkpoints kept, beside the best one

@@ -4,14 +4,16 @@ An array that has all axes of the one it replaces but the first is repeated alon
 batch norm are those of every state of one that keeps several.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
 from v2s_jax.training.initial import initial_weights
-from v2s_jax.training.paths import below, put_below
+from v2s_jax.training.paths import Tree, below, flatten, put_below
+from v2s_jax.training.rules import Rules, assign, choose_rules
 from v2s_jax.training.state import State
 
 
@@ -44,6 +46,24 @@ def graft(state: State, grafts: Sequence[Sequence[str]], shardings: State) -> St
             state = state | {name: put_below(state[name], here, copies)}
     fresh = {name: state[name] for name in ("params", "stats", "ema")}
     return state | jax.device_put(fresh, {name: shardings[name] for name in fresh})
+
+
+def left_random(params: Tree, stages: Mapping[str, Rules], config: ConfigDict) -> list[str]:
+    """Parts that begin with random weights and never train: in no stage, or not by the rules of the experiment itself.
+
+    Args:
+        params: of the system; shapes are enough.
+        stages: what `System.stages()` returned.
+        config: the `train` section.
+    """
+    given = tuple(f"{here}/" for *_, here in config.grafts)
+    if config.init_from or "/" in given:
+        return []
+    paths = [path for path in flatten(params) if not path.startswith(given)]
+    if config.rules or config.frozen:
+        stages = {"": choose_rules(stages, config.stage, config.rules, config.frozen)}
+    ever = {path for rules in stages.values() for path, action in assign(rules, paths).items() if action.player}
+    return list(dict.fromkeys(path.split("/")[0] for path in paths if path not in ever))
 
 
 def _repeated(leaf: jax.Array, into: jax.Array | None) -> jax.Array:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from v2s_jax.errors import V2SError
 from v2s_jax.models.folder import read_model
 from v2s_jax.models.settings import section_of
+from v2s_jax.models.shipped import at
 from v2s_jax.systems.base import System
 from v2s_jax.systems.pretrained import read_pretrained
 from v2s_jax.training.checkpoint import FOLDER, read_weights
@@ -22,11 +23,12 @@ from v2s_jax.training.state import State, split_system
 
 
 def initial_weights(source: str) -> tuple[Tree, Tree]:
-    """Parameters and statistics of a training workdir (averaged, of its best checkpoint) or an exported folder.
+    """Parameters and statistics of a training workdir (averaged, of its best checkpoint), an exported folder or a name.
 
     Raises:
-        V2SError: it is neither, or damaged.
+        V2SError: it is none of them, or damaged.
     """
+    source = str(at(source))
     if (Path(source) / FOLDER).is_dir():
         _, params, stats = read_weights(source)
         return params, stats
@@ -50,7 +52,7 @@ def start_from(state: State, config: ConfigDict, system: System, shardings: Stat
     Raises:
         V2SError: the weights are not those of this system.
     """
-    source = config.train.init_from
+    source = str(at(config.train.init_from))
     if section_of(source) == "model":
         params, stats = _with_part(state, config.system, system, source)
     else:

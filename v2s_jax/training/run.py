@@ -18,7 +18,7 @@ from v2s_jax.training import checkpoint, cluster, mesh, validate
 from v2s_jax.training.differences import differences
 from v2s_jax.training.ema import evaluation_params
 from v2s_jax.training.feed import Prefetch
-from v2s_jax.training.grafts import graft
+from v2s_jax.training.grafts import graft, left_random
 from v2s_jax.training.initial import start_from
 from v2s_jax.training.interrupt import Interrupt, Verdict
 from v2s_jax.training.levels import with_levels
@@ -118,6 +118,8 @@ class Run:
         say(f"{jax.device_count()} {jax.devices()[0].platform} device(s), mesh {dict(self.mesh.shape)}")
         if restored is None:
             say(f"Starting in {self.workdir}, {steps} steps.")
+            for part in left_random(self.abstract["params"], self.system.stages(), self.config.train):
+                say(f"  {part} has random weights that do not train: give it some by train.init_from or train.grafts")
             return
         say(f"Going on in {self.workdir} from step {self.start} of {steps}.")
         for line in differences(restored.config, self.json):
