@@ -162,6 +162,16 @@ def test_rounds_of_none_are_the_draft_alone():
     np.testing.assert_allclose(kept[valid], clips().draft.astype(np.float32)[valid], atol=1e-4)
 
 
+def test_a_base_that_refines_keeps_its_own_rounds():
+    config = small_config("both", base="v2a")
+    config.v2a = small_config("dropout", rounds=2)
+    system = evaluation_mode(filled(lambda: build(config, Rngs(0))))
+    batch = given(clips(), "mouth")
+    found = jax.jit(lambda batch, knobs: system.synthesize(batch, Rngs(0), knobs))(batch, rounds(0))
+    expected = jax.jit(lambda batch: system.base.synthesize(batch, Rngs(0)))(batch)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_without_a_draft_it_says_so():
     system = evaluation_mode(small(base="none"))
     with pytest.raises(ValueError, match="the batch has no draft"):
@@ -170,11 +180,14 @@ def test_without_a_draft_it_says_so():
 
 def test_true_sound_can_be_spoiled():
     synthesize, _, system = program("both", draft_source="spoiled", base="none")
-    assert system.knobs == {"rounds": 1.0, "snr": 5.0, "gap": 0.2} and "draft" not in system.fields
+    assert system.knobs == {"rounds": 1.0, "snr": 1000.0, "gap": 0.0} and "draft" not in system.fields
     batch = given(clips(), "mouth", "audio")
-    clean = {"snr": np.float32(200), "gap": np.float32(0)}
-    kept = np.asarray(synthesize(batch, rounds(0) | clean))
+    kept = np.asarray(synthesize(batch, rounds(0)))
     np.testing.assert_allclose(kept[0], log_mel(batch.audio[0]), atol=2e-3)
+    np.testing.assert_allclose(kept[1, :16], log_mel(batch.audio[1, : 4 * 640]), atol=2e-3)  # whatever stands behind
+    middle = {"snr": np.float32(5), "gap": np.float32(0.2)}
+    validated = jax.jit(lambda batch: system.synthesize(batch, Rngs(0)))(batch)
+    np.testing.assert_allclose(validated, synthesize(batch, rounds(1) | middle), atol=1e-4)
     noisy = np.asarray(synthesize(batch, rounds(0) | {"snr": np.float32(0), "gap": np.float32(0)}))
     assert np.abs(noisy - kept)[0].mean() > 0.1
 
@@ -290,6 +303,7 @@ def test_what_is_exported_has_no_count_of_steps():
         ("video", {"base": "own"}, "never trains"),
         ("audio", {"base": "v2a"}, "makes no use of drafts"),
         ("dropout", {"draft_source": "spoiled"}, "makes no use of drafts"),
+        ("dropout", {"rounds": -2}, "system.rounds is -2: expected a number from 0 to 1000"),
         ("dropout", {"draft_source": "web"}, "system.draft_source is 'web': expected one of records, spoiled"),
     ],
 )

@@ -48,11 +48,17 @@ def test_own_draft_and_rounds_are_the_turns_one_by_one(system, spoken):
 
     wave = turn(jnp.zeros((2, 24, 80)), VIDEO)
     for rounds, found in spoken.items():
-        wave = turn(system.hear(wave), BOTH) if rounds else wave
+        wave = turn(system.hear(wave, given.length), BOTH) if rounds else wave
         np.testing.assert_allclose(found, wave, atol=1e-5)
     assert spoken[0].shape == (2, 6 * 640) and np.abs(spoken[0]).max() <= 1
     np.testing.assert_array_equal(spoken[2][1, 4 * 640 :], 0)
     assert np.abs(spoken[0] - spoken[1]).max() > 1e-4
+
+
+def test_a_padded_clip_is_spoken_as_the_clip_alone(system, spoken):
+    alone = jax.tree.map(jnp.asarray, Batch(clips().length[1:], clips().mouth[1:, :4]))
+    found = jax.jit(lambda batch: system.synthesize(batch, Rngs(0), {"rounds": jnp.float32(2)}))(alone)
+    np.testing.assert_allclose(found[0], spoken[2][1, : 4 * 640], atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ the centred frames the last is dropped, so n samples give n // 160 frames and a 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from v2s_jax.constants import HOP_LENGTH, N_FFT, N_MELS
 from v2s_jax.features.filters import hann, mel_filters
@@ -40,6 +40,24 @@ def log_mel(wave: Float[np.ndarray, "n"]) -> Float[np.ndarray, "m 80"]:
     frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH]
     magnitude = np.abs(np.fft.rfft(frames * hann(), axis=-1))
     return np.log(np.maximum(magnitude @ mel_filters(), 1e-5)).astype(np.float32)
+
+
+@jax.jit
+def log_mel_of_clips(wave: Float[jax.Array, "B n"], samples: Int[jax.Array, "B"]) -> Float[jax.Array, "B m 80"]:
+    """`log_mel_jax` of rows of different lengths, of each what it gives of that row alone.
+
+    Args:
+        wave: mono waveforms in [-1, 1] at 16 kHz.
+        samples: valid ones of each row, a multiple of 160; what stands behind them changes nothing before.
+
+    Returns:
+        float32 natural-log mel, m = n // 160; of frames beyond a row's end nothing is said.
+    """
+    room = wave.shape[1] + _HOPS * HOP_LENGTH  # more than a window reaches beyond the last frame
+    place, end = jnp.arange(room)[None], samples[:, None]
+    mirrored = jnp.where(place < end, place, jnp.maximum(2 * (end - 1) - place, 0))
+    longer = jnp.take_along_axis(wave, jnp.minimum(mirrored, wave.shape[1] - 1), 1)
+    return log_mel_jax(longer)[:, : wave.shape[1] // HOP_LENGTH]
 
 
 @jax.jit

@@ -20,10 +20,11 @@ class ModalityDropout(TrainingOnly):
     Args:
         video: share of the rows that are video only.
         audio: share of the rows that are audio only.
-        ramp: steps over which the shares grow from 0 to those; 0: they are what they are from the first step on.
+        ramp: losses over which the shares grow from 0 to those, one in a step, or one for each part of a batch and each
+            player; 0: they are what they are from the first step on.
 
     Attributes:
-        steps: made so far in training, where there is a ramp to climb.
+        steps: losses computed so far in training, where there is a ramp to climb.
 
     Raises:
         ValueError: the shares are none.

@@ -11,6 +11,7 @@ from v2s_jax.constants import LOG_FLOOR, MEL_PER_FRAME, VIDEO_FPS
 from v2s_jax.models.training_only import TrainingOnly
 
 SECOND = MEL_PER_FRAME * VIDEO_FPS  # mel frames
+CLEAN = {"snr": 1000.0, "gap": 0.0}  # of clips that are to be heard as they are
 _SLOPES = 3.0  # nepers: how much louder noise may be at one end of the mel scale than at the other
 
 

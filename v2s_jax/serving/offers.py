@@ -6,7 +6,8 @@ from typing import Any
 
 from v2s_jax.errors import V2SError
 from v2s_jax.models.settings import section_of
-from v2s_jax.synthesis.pretrained import DEFAULT, assets, shipped
+from v2s_jax.models.shipped import assets, shipped
+from v2s_jax.synthesis.pretrained import DEFAULT
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
 MOST_EVALUATIONS = 250
@@ -54,7 +55,7 @@ def load_offer(name: str, batch_size: int = 1) -> Offer:
         V2SError: there is no such model, or it makes no speech of clips.
     """
     synthesizer = Synthesizer.from_pretrained(name, batch_size)
-    if "audio" in synthesizer.network.fields:
+    if synthesizer.listens:
         raise V2SError(f"{name}: this model listens to the true sound; name one that only sees")
     return Offer(name, synthesizer)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from v2s_jax.data.schema import ARRAYS, Record
-from v2s_jax.errors import BadClip, V2SError
+from v2s_jax.errors import V2SError
 from v2s_jax.media.clip import Clip
 from v2s_jax.media.face_encoder import FaceEncoder
 from v2s_jax.synthesis.batches import assembled, in_order, tried
@@ -73,12 +73,13 @@ class Pipeline:
         """
         if isinstance(thing, Record):
             return face_of(thing), thing.id
-        if "audio" in self.network.fields:
-            raise BadClip(
-                f"{thing.path}: the {self.config.system.name} model listens to the true sound, which it is given of "
-                "a data set's records alone (v2s-jax evaluate); speak clips with a model that only sees"
-            )
-        return Face(thing.mouth, thing.faces, expression=thing.expression), str(thing.path)
+        sound = thing.audio if self.listens else None
+        return Face(thing.mouth, thing.faces, audio=sound, expression=thing.expression), str(thing.path)
+
+    @property
+    def listens(self) -> bool:
+        """Whether it hears a clip's own sound, as what enhances it does; what speaks must not."""
+        return "audio" in self.network.fields
 
     def made(
         self, looks: Iterable[tuple[K, Look | Exception]], rungs: Sequence[int] | None = None

@@ -47,12 +47,12 @@ class Read(NamedTuple):
 
 
 def read(job: Job, face: int | None, fields: frozenset[str], spool: Path | None = None) -> Read:
-    """Loads a job's clip without its sound, which synthesis must not hear, or its record.
+    """Loads a job's clip, without its sound unless the model listens to it, or its record.
 
     Args:
         job: what to load.
         face: which face of a clip with several.
-        fields: of a record that the model looks at.
+        fields: that the model looks at.
         spool: a folder for the crops of a long clip; without one they are in memory.
 
     Raises:
@@ -64,13 +64,13 @@ def read(job: Job, face: int | None, fields: frozenset[str], spool: Path | None 
     if job.split:
         found = _opened(job.source, job.split).read(job.index, fields)
     elif spool is None:
-        found = load_clip(job.source, face=face, audio=False)
+        found = load_clip(job.source, face=face, audio="audio" in fields)
     else:
-        found = _packed(job, face, spool)
+        found = _packed(job, face, spool, "audio" in fields)
     return Read(found, time.perf_counter() - start)
 
 
-def _packed(job: Job, face: int | None, spool: Path) -> Clip | Packed:
+def _packed(job: Job, face: int | None, spool: Path, audio: bool) -> Clip | Packed:
     files: dict[str, Path] = {}
 
     def room(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -82,7 +82,7 @@ def _packed(job: Job, face: int | None, spool: Path) -> Clip | Packed:
         return scratch.new_file(files[name], shape, dtype)
 
     along = Along(str(job.source))
-    clip = load_clip(job.source, face=face, audio=False, limits=LIMITS, room=room, watch=along)
+    clip = load_clip(job.source, face=face, audio=audio, limits=LIMITS, room=room, watch=along)
     if not files:
         return clip
     fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}

@@ -120,7 +120,7 @@ class Synthesizer(Pipeline):
         face: int | None = None,
         speaker: Float[np.ndarray, "256"] | None = None,
     ) -> Speech:
-        """Speech for one clip; its own sound is neither needed nor looked at.
+        """Speech for one clip; its own sound is neither needed nor looked at, unless the model is one that enhances it.
 
         Args:
             clip: a video file, or one already loaded.
@@ -133,7 +133,7 @@ class Synthesizer(Pipeline):
         start = time.perf_counter()
         loaded = clip
         if not isinstance(loaded, Clip):
-            loaded = load_clip(loaded, face=face, audio=False, limits=LIMITS, room=scratch.large)
+            loaded = load_clip(loaded, face=face, audio=self.listens, limits=LIMITS, room=scratch.large)
         read = {} if loaded is clip else {"read": time.perf_counter() - start}
         speech = self.batch([loaded], None if speaker is None else [speaker])[0]
         return dataclasses.replace(speech, timings=read | speech.timings)

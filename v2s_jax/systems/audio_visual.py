@@ -28,11 +28,11 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from v2s_jax.constants import MEL_PER_FRAME, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.filters import scale_mel
-from v2s_jax.features.mel import log_mel_jax
+from v2s_jax.features.mel import log_mel_jax, log_mel_of_clips
 from v2s_jax.models.audio_encoder import AudioEncoder
 from v2s_jax.models.modality_dropout import ModalityDropout
 from v2s_jax.models.modality_norm import AUDIO, BOTH, VIDEO, ModalityBatchNorm
-from v2s_jax.models.spoil import Spoil
+from v2s_jax.models.spoil import CLEAN, Spoil
 from v2s_jax.systems.base import SILENT, frame_mask
 from v2s_jax.systems.lip_reader import LipReader
 from v2s_jax.systems.registry import build
@@ -61,7 +61,7 @@ def grow(v2a: ConfigDict, name: str, procedure: str) -> ConfigDict:
         name=name,
         procedure=procedure,
         audio_encoder=ConfigDict(dict(width=config.width, blocks=2, taps=3)),
-        modality_dropout=ConfigDict(dict(video=0.25, audio=0.25, ramp=0)),  # shares of rows; steps until they are full
+        modality_dropout=ConfigDict(dict(video=0.25, audio=0.25, ramp=0)),  # shares of rows; losses until they are full
         draft_source="records",  # or "spoiled": the true sound with noise and gaps
         spoil=ConfigDict(dict(snr=(-5.0, 15.0), gap=(0.0, 0.4))),  # decibels; share of every second
         base={"both": "v2a"}.get(procedure, "own" if "dropout" in procedure else "none"),  # who drafts when speaking
@@ -80,6 +80,18 @@ def grafts(source: str, parts: tuple[str, ...] = ("frontend", "project", "confor
         parts: by attribute.
     """
     return tuple((source, part, part) for part in parts)
+
+
+def read_variant(variant: str) -> tuple[str, frozenset[str]]:
+    """The procedure, and the words behind it, of a config's variant such as `dropout,pretrained,base`.
+
+    Raises:
+        ValueError: there is another word than `pretrained` and `base`.
+    """
+    procedure, *words = variant.split(",")
+    if set(words) - {"pretrained", "base"}:
+        raise ValueError(f"{variant!r} is no variant: expected a procedure, then pretrained or base if at all")
+    return procedure, frozenset(words)
 
 
 class Reading(NamedTuple):
@@ -105,7 +117,7 @@ class AudioVisual(LipReader):
         self.config, self.state = FrozenConfigDict(config), STATES[config.procedure]
         super().__init__(config, rngs=rngs, dtype=dtype, norm=ModalityBatchNorm, sees=self.state != AUDIO)
         self.hears, self.drafts = self.state != VIDEO, self.state == BOTH and config.draft_source == "records"
-        self.knobs: dict[str, float] = {"rounds": float(config.rounds)} if self.state == BOTH else {}
+        own: dict[str, float] = {"rounds": float(config.rounds)} if self.state == BOTH else {}
         if self.hears:
             sizes = config.audio_encoder
             self.audio_encoder = AudioEncoder(sizes.width, sizes.blocks, sizes.taps, dtype, rngs)
@@ -113,7 +125,8 @@ class AudioVisual(LipReader):
             self.project_audio = nnx.Linear(sizes.width, config.width, use_bias=False, dtype=dtype, rngs=rngs)
             if config.draft_source == "spoiled":
                 self.spoil = Spoil(tuple(config.spoil.snr), tuple(config.spoil.gap))
-                self.knobs |= self.spoil.middle
+                own |= CLEAN
+        self.own_knobs, self.knobs = frozenset(own), own  # a base that refines keeps its own rounds
         if "dropout" in config.procedure:
             self.drop = ModalityDropout(**config.modality_dropout)
         needed = {"mouth", "speaker_embedding"} & self.fields
@@ -163,15 +176,15 @@ class AudioVisual(LipReader):
         """Speech, as the domain has it, of features."""
 
     @abc.abstractmethod
-    def hear(self, speech: Array) -> Float[Array, "B M 80"]:
-        """Scaled log-mel of speech as the domain has it."""
+    def hear(self, speech: Array, length: Int[Array, "B"]) -> Float[Array, "B M 80"]:
+        """Scaled log-mel of speech as the domain has it, of clips of so many frames."""
 
     @abc.abstractmethod
     def silence(self, mask: Bool[Array, "B T"]) -> Array:
         """What `speak` would give if nothing were said."""
 
     @abc.abstractmethod
-    def take(self, draft: Array) -> Array:
+    def take(self, draft: Array, length: Int[Array, "B"]) -> Array:
         """Speech as the domain has it of what a base synthesized."""
 
     @abc.abstractmethod
@@ -206,7 +219,9 @@ class AudioVisual(LipReader):
         """The scaled log-mel that a batch brings to be heard: the draft, or the true sound, spoiled or not."""
         if self.drafts:
             return jnp.asarray(scale_mel(batch.need("draft").astype(jnp.float32)))
-        mel = log_mel_jax(batch.need("audio")) if recorded is None else recorded
+        mel = recorded
+        if mel is None:
+            mel = log_mel_of_clips(batch.need("audio"), SAMPLES_PER_FRAME * batch.need("length"))
         if self.config.draft_source == "spoiled":
             mel = self.spoil(mel, jnp.repeat(mask, MEL_PER_FRAME, 1), rngs, knobs)
         return jnp.asarray(scale_mel(mel))
@@ -219,7 +234,9 @@ class AudioVisual(LipReader):
             rngs: for a base that samples, and for noise.
             sampler: some of `knobs`, in place of what the config says; traced or not.
         """
-        knobs = self.knobs | dict(sampler or {})
+        # Without a sampler, as in validation, true sound is spoiled by the middle of what training does to it.
+        usual = self.knobs if sampler is not None or not hasattr(self, "spoil") else self.knobs | self.spoil.middle
+        knobs = usual | dict(sampler or {})
         length, sees = batch.need("length"), self.state != AUDIO
         frames = batch.need("mouth").shape[1] if sees else batch.need("audio").shape[1] // SAMPLES_PER_FRAME
         mask, state = frame_mask(length, frames), jnp.full_like(length, self.state)
@@ -233,13 +250,13 @@ class AudioVisual(LipReader):
         rounds = jnp.clip(jnp.round(jnp.asarray(knobs["rounds"], jnp.float32)), 0, MOST_ROUNDS).astype(jnp.int32)
 
         def refine(turn: jax.Array, speech: jax.Array) -> jax.Array:
-            return say(self.hear(speech), jnp.where(turn == 0, VIDEO, state))
+            return say(self.hear(speech, length), jnp.where(turn == 0, VIDEO, state))
 
         if self.config.base == "own":  # its draft is turn 0, in the same loop: its program is that of the others
             first, speech = 0, self.silence(mask)
         elif self.config.base == "v2a":
-            own = {name: knobs[name] for name in getattr(self.base, "knobs", {})}
-            first, speech = 1, self.take(self.base.synthesize(batch, rngs, own or None))
+            own = {name: knobs[name] for name in getattr(self.base, "knobs", {}) if name not in self.own_knobs}
+            first, speech = 1, self.take(self.base.synthesize(batch, rngs, own or None), length)
         else:
             given = self._given(batch, None, mask, rngs, knobs)
             # Only a mel can be what was given; a waveform begins with the first that is made of it.
@@ -264,6 +281,8 @@ def check(config: ConfigDict) -> None:
     for name, values in known.items():
         if config[name] not in values:
             raise ValueError(f"system.{name} is {config[name]!r}: expected one of {', '.join(values)}")
+    if not isinstance(config.rounds, int) or not 0 <= config.rounds <= MOST_ROUNDS:
+        raise ValueError(f"system.rounds is {config.rounds!r}: expected a number from 0 to {MOST_ROUNDS}")
     alone = config.base == "own" and ("dropout" not in config.procedure or not config.modality_dropout.video)
     nothing = config.base != "none" and (STATES[config.procedure] != BOTH or config.draft_source == "spoiled")
     if alone or nothing:

@@ -10,10 +10,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
-from v2s_jax.constants import MEL_PER_FRAME, N_MELS
+from v2s_jax.constants import MEL_PER_FRAME, N_MELS, SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.filters import scale_mel
-from v2s_jax.features.mel import log_mel_jax
+from v2s_jax.features.mel import log_mel_of_clips
 from v2s_jax.systems import audio_visual, svts
 from v2s_jax.systems.base import Metrics, Rules, spoken_mel
 from v2s_jax.systems.regression import MelRegressor
@@ -40,7 +40,7 @@ class AV2A(audio_visual.AudioVisual, MelRegressor):
         """Scaled log-mel."""
         return self.mel(x)
 
-    def hear(self, speech: Float[Array, "B M 80"]) -> Float[Array, "B M 80"]:
+    def hear(self, speech: Float[Array, "B M 80"], length: Int[Array, "B"]) -> Float[Array, "B M 80"]:
         """The same."""
         return speech
 
@@ -48,9 +48,10 @@ class AV2A(audio_visual.AudioVisual, MelRegressor):
         """The floor of scaled log-mels."""
         return jnp.full((mask.shape[0], MEL_PER_FRAME * mask.shape[1], N_MELS), -1.0)
 
-    def take(self, draft: jax.Array) -> Float[Array, "B M 80"]:
+    def take(self, draft: jax.Array, length: Int[Array, "B"]) -> Float[Array, "B M 80"]:
         """The scaled log-mel of a mel or a waveform."""
-        return jnp.asarray(scale_mel(draft if self.base.kind == "mel" else log_mel_jax(draft)))
+        mel = draft if self.base.kind == "mel" else log_mel_of_clips(draft, SAMPLES_PER_FRAME * length)
+        return jnp.asarray(scale_mel(mel))
 
     def finish(self, speech: Float[Array, "B M 80"], length: Int[Array, "B"]) -> Float[Array, "B M 80"]:
         """Unscaled log-mel, the floor beyond each clip's length."""

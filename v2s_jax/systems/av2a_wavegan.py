@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from v2s_jax.constants import SAMPLES_PER_FRAME
 from v2s_jax.data.batch import Batch
 from v2s_jax.features.filters import scale_mel
-from v2s_jax.features.mel import log_mel_jax
+from v2s_jax.features.mel import log_mel_jax, log_mel_of_clips
 from v2s_jax.features.mel_cepstrum import cosines
 from v2s_jax.generative import wasserstein
 from v2s_jax.models import listener, wave_critics, wave_generator
@@ -89,15 +89,15 @@ class AV2AWaveGAN(audio_visual.AudioVisual):
         """The waveform of features."""
         return self.generator(x, mask, state)
 
-    def hear(self, speech: Float[Array, "B samples"]) -> Float[Array, "B M 80"]:
+    def hear(self, speech: Float[Array, "B samples"], length: Int[Array, "B"]) -> Float[Array, "B M 80"]:
         """Its scaled log-mel."""
-        return jnp.asarray(scale_mel(log_mel_jax(speech)))
+        return jnp.asarray(scale_mel(log_mel_of_clips(speech, SAMPLES_PER_FRAME * length)))
 
     def silence(self, mask: Bool[Array, "B T"]) -> Float[Array, "B samples"]:
         """What `speak` gives when nothing is said."""
         return jnp.zeros((mask.shape[0], SAMPLES_PER_FRAME * mask.shape[1]))
 
-    def take(self, draft: Float[Array, "B samples"]) -> Float[Array, "B samples"]:
+    def take(self, draft: Float[Array, "B samples"], length: Int[Array, "B"]) -> Float[Array, "B samples"]:
         """The waveform as it is."""
         return draft
 

@@ -18,7 +18,9 @@ from v2s_jax.systems.registry import build
 
 def test_log_mels_are_ours():
     wave = 0.1 * np.random.default_rng(0).normal(size=6400).astype(np.float32)
-    np.testing.assert_allclose(log_mel(torch.tensor(wave)[None])[0], expected_log_mel(wave), atol=1e-4)
+    np.testing.assert_allclose(
+        log_mel(torch.tensor(wave)[None], torch.tensor([len(wave)]))[0], expected_log_mel(wave), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("procedure, settings", [("dropout", {}), ("both", {}), ("both", {"base": "none"})])
@@ -36,3 +38,7 @@ def test_waveforms_are_those_of_pytorch(procedure, settings):
         found = synthesize(given, {"rounds": jnp.float32(rounds)})
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert expected.abs().max() > 1e-3
+        with torch.inference_mode():  # a clip alone, not padded
+            mouth, brought = torch.tensor(batch.mouth[1:, :4]), None if heard is None else heard[1:, :16]
+            alone = theirs(mouth, torch.tensor(batch.length[1:]), heard=brought, rounds=rounds)
+        np.testing.assert_allclose(found[1, : 4 * 640], alone[0], atol=1e-4)

@@ -150,15 +150,15 @@ class AV2A(SVTS):
         else:
             raise ValueError("this model needs something heard [B, 4T, 80], such as a draft by another model")
         for _ in range(first, 1 + count):
-            speech = say(self.hear(speech), state)
+            speech = say(self.hear(speech, length), state)
         return self.finish(speech, mask)
 
     def begin(self, mel: torch.Tensor, say: Callable[[torch.Tensor], torch.Tensor]) -> tuple[int, torch.Tensor]:
         """The first turn that is to be made, and the speech before it, of a scaled log-mel that was brought."""
         return 1, mel
 
-    def hear(self, speech: torch.Tensor) -> torch.Tensor:
-        """Scaled log-mel of speech as `speak` gives it."""
+    def hear(self, speech: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """Scaled log-mel of speech as `speak` gives it, of clips of so many frames."""
         return speech
 
     def take(self, draft: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from v2s_jax.constants import SAMPLES_PER_FRAME
 from v2s_jax.features.filters import scale_mel
 from v2s_jax.interop.torch.av2a import AV2A, ModalityBatchNorm
 from v2s_jax.interop.torch.clips import log_mel
@@ -74,9 +75,9 @@ class AV2AWaveGAN(AV2A):
         """The waveform of features [B, T, width]."""
         return self.generator(x, mask, state)
 
-    def hear(self, speech: torch.Tensor) -> torch.Tensor:
+    def hear(self, speech: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """Its scaled log-mel."""
-        return scale_mel(log_mel(speech))
+        return scale_mel(log_mel(speech, SAMPLES_PER_FRAME * length))
 
     def take(self, draft: torch.Tensor) -> torch.Tensor:
         """The waveform as it is."""

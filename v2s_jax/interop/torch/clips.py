@@ -24,9 +24,17 @@ def spoken_mel(stacked: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.where(mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None], unscale_mel(scaled), LOG_FLOOR)
 
 
-def log_mel(wave: torch.Tensor) -> torch.Tensor:
-    """Unscaled log-mel [B, n // 160, 80] of waveforms [B, n] at 16 kHz: that of `features/mel.py`."""
-    window, filters = (torch.as_tensor(table, dtype=torch.float32) for table in (hann(), mel_filters()))
-    spectrum = torch.stft(wave, N_FFT, HOP_LENGTH, window=window.to(wave), return_complex=True, pad_mode="reflect")
+def log_mel(wave: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """Unscaled log-mel [B, n // 160, 80] of waveforms [B, n] at 16 kHz: `log_mel_of_clips` of `features/mel.py`.
+
+    Args:
+        wave: rows of different lengths.
+        samples: valid ones of each row, [B]; what stands behind them changes nothing before.
+    """
+    place, end = torch.arange(wave.shape[1] + N_FFT, device=wave.device)[None], samples[:, None]
+    mirrored = torch.where(place < end, place, (2 * (end - 1) - place).clamp(min=0)).clamp(max=wave.shape[1] - 1)
+    window, filters = (torch.as_tensor(table, dtype=torch.float32).to(wave) for table in (hann(), mel_filters()))
+    longer = torch.gather(wave, 1, mirrored)
+    spectrum = torch.stft(longer, N_FFT, HOP_LENGTH, window=window, return_complex=True, pad_mode="reflect")
     magnitude = spectrum.abs().transpose(1, 2)[:, : wave.shape[1] // HOP_LENGTH]
-    return (magnitude @ filters.to(wave)).clamp(min=1e-5).log()
+    return (magnitude @ filters).clamp(min=1e-5).log()
