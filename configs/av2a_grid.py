@@ -7,7 +7,8 @@ Command: `v2s-jax train --config=configs/av2a_grid.py:dropout_true --workdir=run
 Variants: `both`, `dropout` and `dropout_true` (if none is named) are the paper's procedures. `audio` pre-trains the
 decoder on sound alone and `video` makes a V2A of it (workdirs runs/av2a_grid_audio, runs/av2a_grid_video); with
 `,pretrained` behind it a procedure grows from that V2A and not from the svts (its drafts: name them by
---config.data.path). `spoiled` hears the true sound with noise and gaps; `v2s-jax evaluate` of it takes
+--config.data.path), and with `,base` what drafts when it speaks is the V2A inside, frozen, which `both` has anyway.
+`spoiled` hears the true sound with noise and gaps; `v2s-jax evaluate` of it takes
 `--sampler snr=0 --sampler gap=0.3`.
 """
 
@@ -31,14 +32,13 @@ def grown(config, name: str, variant: str):
         name: of the corpus, in the names of workdirs.
         variant: as above.
     """
-    procedure, _, base = variant.partition(",")
+    procedure, words = audio_visual.read_variant(variant)
     section, v2a = config.system, f"runs/svts_{name}"
-    if base == "pretrained":
+    if "pretrained" in words:
         section, v2a = av2a.grow(config.system, "video"), f"runs/av2a_{name}_video"
-    elif base:
-        raise ValueError(f"{variant!r} is no variant: expected a procedure, and pretrained behind a comma if at all")
     config.system = av2a.grow(config.system, "dropout" if procedure == "spoiled" else procedure)
     config.system.v2a = section
+    config.system.base = "v2a" if "base" in words else config.system.base
     decoder = ("conformer", "head", *(["text_head"] if section.ctc_weight else []))
     if procedure == "video":
         config.train.grafts = audio_visual.grafts(f"runs/av2a_{name}_audio", decoder)

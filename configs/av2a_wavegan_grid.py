@@ -9,7 +9,8 @@ Command:
 Each trains first without critics and then against them. Variants: `video`, and the paper's procedures `both`, `dropout`
 and `dropout_true` (if none is named). `audio` pre-trains the decoder on sound alone (workdir
 runs/av2a_wavegan_grid_audio); `video,pretrained` begins with it (workdir runs/av2a_wavegan_grid_video_pretrained), and
-so do procedures with `,pretrained` behind them. The speech encoder of the perceptual loss is the shipped one.
+so do procedures with `,pretrained` behind them. With `,base` what drafts is the V2A inside, frozen. The speech encoder
+of the perceptual loss is the shipped one.
 """
 
 import runpy
@@ -17,10 +18,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-import v2s_jax
 from v2s_jax.systems import audio_visual, av2a_wavegan
 
-LISTENER = str(Path(v2s_jax.__file__).parent / "assets" / "voices-ge2e")
+LISTENER = "voices-ge2e"
 
 
 def get_config(variant: str = "dropout_true"):
@@ -38,15 +38,14 @@ def grown(config, name: str, variant: str, width: str):
         variant: as above.
         width: of generator and critics.
     """
-    procedure, _, base = variant.partition(",")
-    if base not in ("", "pretrained"):
-        raise ValueError(f"{variant!r} is no variant: expected a procedure, and pretrained behind a comma if at all")
+    procedure, words = audio_visual.read_variant(variant)
     config.system = av2a_wavegan.grow(config.system, procedure, width)
-    runs, ending = f"runs/av2a_wavegan_{name}", f"_{base}" if base else ""
+    config.system.base = "v2a" if "base" in words else config.system.base
+    runs, ending = f"runs/av2a_wavegan_{name}", "_pretrained" if "pretrained" in words else ""
     decoder = ("conformer", "generator", *(["text_head"] if config.system.ctc_weight else []))
     parts = ("frontend", "project", *decoder)
     config.train.grafts = ((LISTENER, "", "listener/encoder"),)
-    if procedure == "video" and base:
+    if procedure == "video" and ending:
         config.train.grafts += audio_visual.grafts(f"{runs}_audio", decoder)
     elif procedure not in ("audio", "video"):
         config.data.path += "_drafts"

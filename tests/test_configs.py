@@ -15,8 +15,10 @@ from v2s_jax.systems.base import speaks
 from v2s_jax.systems.registry import build
 from v2s_jax.training.checkpoint import read_weights
 from v2s_jax.training.command import load_config
+from v2s_jax.training.grafts import left_random
 from v2s_jax.training.loop import train
 from v2s_jax.training.plan import abstract_system
+from v2s_jax.training.state import split_system
 
 DRAFTED = ("both", "both,pretrained", "dropout")
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -44,6 +46,16 @@ def test_every_variant_of_an_av2a_builds(variant):
     assert ("draft" in system.fields) == (variant in DRAFTED)
     assert ("base" in parts) == hasattr(system, "base") == variant.startswith("both")
     assert all(hasattr(system, part) for part in parts)
+
+
+@pytest.mark.parametrize("path", ["av2a_grid", "av2a_wavegan_grid"])
+def test_a_base_is_a_word_behind_the_variant(path):
+    config = load_config(f"{CONFIGS[0].parent / path}.py:dropout,pretrained,base")
+    system = nnx.eval_shape(lambda: build(shrink(config, Path("data")).system, Rngs(0)))
+    params = split_system(system)[1]
+    config = load_config(f"{CONFIGS[0].parent / path}.py:dropout,pretrained,base")
+    config.train.stage = config.train.stages[0] if config.train.stages else ""
+    assert config.system.base == "v2a" and left_random(params, system.stages(), config.train) == []
 
 
 def test_what_a_config_freezes_does_not_train():
