@@ -68,7 +68,9 @@ def test_settings_of_the_sampler_are_kept(talker_data, tmp_path, capsys):
 
 
 def test_mistakes_are_sentences(talker_data, drafted, model, tmp_path, capsys):
+    small_diffv2s.save_small(tmp_path / "refiner", system=small_config("both", base="none"))
     bad = [
+        (command(talker_data, tmp_path / "data", tmp_path / "refiner"), "listens to drafts and makes none"),
         (command(talker_data, tmp_path / "data", "nobody"), "nobody: there is no such model"),
         (command(tmp_path, tmp_path / "data", model), "is not a prepared data set"),
         (command(talker_data, talker_data, model), "is the data set itself"),

@@ -13,7 +13,9 @@ HELP = "turn a corpus of talking-face clips into a data set to train on"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's options."""
-    parser.add_argument("corpus", help="talker, grid, lrs3, lrs2, lrw, tcd_timit, folder, or another installed corpus")
+    parser.add_argument(
+        "corpus", help="talker, grid, lrs3, lrs2, lrw, tcd_timit, folder, voices, or another installed corpus"
+    )
     parser.add_argument("--source", type=Path, metavar="DIR", help="the corpus's folder (talker makes its own without)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the data set's folder")
     parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, metavar="N", help="processes")

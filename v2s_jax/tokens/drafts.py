@@ -10,6 +10,7 @@ from v2s_jax.arguments import positive
 from v2s_jax.data.metadata import read_metadata
 from v2s_jax.data.schema import ARRAYS
 from v2s_jax.data.tokens import Tagger, add_tokens
+from v2s_jax.errors import V2SError
 from v2s_jax.synthesis.options import add_batch_option, add_sampler_option, batch_size
 from v2s_jax.synthesis.synthesizer import Synthesizer
 
@@ -30,9 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Adds the drafts and says how many records have one."""
+    """Adds the drafts and says how many records have one.
+
+    Raises:
+        V2SError: the model, the data set or the folder cannot be used.
+    """
     rows = batch_size(args)
     synthesizer = Synthesizer.from_pretrained(args.model, rows, args.seed, sampler=dict(args.sampler))
+    if "draft" in synthesizer.network.fields:
+        raise V2SError(f"{args.model}: this model listens to drafts and makes none; name the one that is to make them")
     name = Path(args.model).resolve().name if os.path.isdir(args.model) else args.model
     print(add_tokens(args.data, args.out, [tagger(synthesizer, name, args.data)], args.jobs, rows))
     return 0
