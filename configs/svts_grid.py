@@ -2,6 +2,13 @@
 
 Data: `v2s-jax prepare grid --source GRID --speakers s1 --out data/grid_s1` (800 clips to train, 50 and 50 kept).
 Command: `v2s-jax train --config=configs/svts_grid.py --workdir=runs/svts_grid` (about 2 steps a second on two cores)
+The model in README.md's table began with the front end of configs/avhubert_pretrain_grid.py, in two legs (and
+`envelope_weight` left out the pauses between words then), until validation ESTOI by Griffin-Lim stood still (0.317 at
+steps 1500, 2500 and 4000 of the second):
+`v2s-jax train --config=configs/svts_grid.py --workdir=runs/svts_grid_1
+--config.train.grafts="(('models/avhubert_grid','frontend','frontend'),)" --config.train.steps=6000`, and then
+`v2s-jax train --config=configs/svts_grid.py --workdir=runs/svts_grid --config.train.init_from=runs/svts_grid_1
+--config.train.steps=5000 --config.optimizer.learning_rate=6e-4`
 On a GPU or TPU use the paper's size: `--config.system.resnet=(64,128,256,512) --config.system.hidden=2048`.
 """
 
