@@ -69,12 +69,8 @@ def test_the_clips_settings_are_the_loaders(folder):
 def test_pretrained_and_fine_tuned_files_say_what_they_are():
     config, _, info = read(MICRO / "checkpoint.pt")
     assert (info["kind"], info["left"], info["source"]) == ("av_hubert", [], "checkpoint.pt")
-    assert (config.resnet, config.masking, config.num_classes, config.final_proj) == (
-        (8, 12, 16, 24),
-        "input",
-        20,
-        True,
-    )
+    found = (config.resnet, config.masking, config.num_classes, config.final_proj)
+    assert found == ((8, 12, 16, 24), "input", 20, True)
     assert "non-commercial" in info["licence"]
     config, weights, info = read(FINE_TUNED / "checkpoint.pt")
     assert (info["kind"], info["left"]) == ("av_hubert_seq2seq", ["decoder.embed_tokens.weight"])
@@ -104,19 +100,11 @@ def test_the_encoder_inside_a_ctc_file_is_the_same(tensors, tmp_path):
 def test_what_the_config_does_not_say_is_read_off_the_tensors(tensors, tmp_path):
     state, cfg = tensors
     model = {"_name": "av_hubert", "layer_norm_first": True, "encoder_attention_heads": 4, "label_rate": "${task.rate}"}
-    config, _, _ = read(save(tmp_path / "silent.pt", state, {"model": model | {"unheard_of": [1]}}))
+    config, _, _ = read(
+        save(tmp_path / "silent.pt", state, {"model": model | {"audio_feat_dim": -1, "unheard_of": [1]}})
+    )
     wanted = read(MICRO / "checkpoint.pt")[0]
-    for name in (
-        "layers",
-        "width",
-        "hidden",
-        "conv_pos",
-        "conv_pos_groups",
-        "audio_dim",
-        "fusion",
-        "resnet",
-        "masking",
-    ):
+    for name in "layers width hidden conv_pos conv_pos_groups audio_dim fusion resnet masking".split():
         assert config[name] == wanted[name], name
 
 
@@ -152,6 +140,21 @@ def test_export_gives_the_original_back_to_the_bit(tmp_path):
     assert content["cfg"]["model"]["input_modality"] == "video,audio"  # settings of no use here are handed on
 
 
+def test_what_the_originals_code_asks_for_is_there(tmp_path):
+    """An encoder without head or mask embedding still goes into a file that its code loads without other files."""
+    config, weights, info = read(FINE_TUNED / "checkpoint.pt")
+    content = to_original(config.to_dict(), weights, info)["checkpoint.pt"]
+    assert [len(labels) for labels in content["task_state"]["dictionaries"]] == [20]
+    assert content["model"]["label_embs_concat"].shape == (20, 16)
+    assert content["model"]["final_proj.weight"].shape == (16, 32) and not content["model"]["final_proj.weight"].any()
+    assert content["cfg"]["task"]["labels"] == ["km"] and content["cfg"]["task"]["label_rate"] == 25
+    bare = config.to_dict() | {"num_classes": 0, "masking": "none"}
+    weights = {name: value for name, value in weights.items() if name not in ("label_embs", "mask_emb")}
+    content = to_original(bare, weights, {})["checkpoint.pt"]
+    assert content["task_state"]["dictionaries"] == [None]  # which its code takes for an encoder to be fine-tuned
+    assert content["model"]["mask_emb"].shape == (104,) and "label_embs_concat" not in content["model"]
+
+
 KEYS = {
     "label_embs_concat",
     "mask_emb",
@@ -173,6 +176,9 @@ def test_pytorch_says_the_same_of_an_imported_folder(tmp_path):
     np.testing.assert_allclose(again(audio=arrays["audio"]), arrays["out_a"], atol=1e-5)
 
 
+RESNET, AUDIO = "feature_extractor_video.resnet", "feature_extractor_audio.proj"
+
+
 def broken(state, cfg, what):
     state, cfg = dict(state), copy.deepcopy(cfg)
     what(state, cfg)
@@ -190,14 +196,79 @@ def broken(state, cfg, what):
         (lambda s, c: c["model"].update(activation_fn="relu"), "GELU"),
         (lambda s, c: c["model"].update(modality_fuse="gate"), "'gate'"),
         (lambda s, c: c["model"].update(encoder_attention_heads=5), "no avhubert model can be built"),
-        (lambda s, c: s.pop("feature_extractor_video.resnet.frontend3D.0.weight"), "holds no AV-HuBERT encoder"),
-        (lambda s, c: s.pop("encoder.layer_norm.weight"), "holds no AV-HuBERT encoder"),
-        (lambda s, c: s.update({"encoder.pos_conv.0.weight_v": torch.zeros(3)}), "expected three axes"),
+        (lambda s, c: s.pop(f"{RESNET}.frontend3D.0.weight"), rf"\(missing {RESNET}.frontend3D.0.weight\)"),
+        (lambda s, c: s.pop("encoder.layer_norm.weight"), r"\(missing encoder.layer_norm.weight\)"),
+        (lambda s, c: s.pop("encoder.pos_conv.0.weight_v"), r"\(missing encoder.pos_conv.0.weight_v\)"),
+        (lambda s, c: s.pop(f"{AUDIO}.weight"), rf"\(missing {AUDIO}.weight\)"),
+        (lambda s, c: s.update({"encoder.pos_conv.0.weight_v": torch.zeros(3)}), r"weight_v is \(3,\) instead of"),
+        (lambda s, c: s.update({f"{AUDIO}.weight": torch.zeros(32, 103)}), r"\(32, 103\) instead of \(32, 104\)"),
+        (lambda s, c: s.update({3: torch.zeros(1)}), "one of its tensors has the key 3; expected names"),
+        (lambda s, c: c["model"].update(encoder_attention_heads=None, layer_norm_first=None), "would be guessed"),
+        (lambda s, c: c.update(model=None), "neither encoder_attention_heads nor layer_norm_first"),
+        (lambda s, c: [s.pop(key) for key in list(s) if key.startswith("feature_")], "holds no AV-HuBERT encoder"),
     ],
 )
 def test_what_does_not_fit_is_named(tensors, tmp_path, what, words):
     with pytest.raises(V2SError, match=words):
         read(save(tmp_path / "broken.pt", *broken(*tensors, what)))
+
+
+def test_all_that_does_not_fit_is_listed_also_where_sizes_are_measured(tensors, tmp_path):
+    state, cfg = dict(tensors[0]), tensors[1]
+    del state["layer_norm.bias"], state["encoder.layers.0.fc1.weight"]
+    state |= {"encoder.layers.1.fc2.bias": torch.zeros(5), "post_extract_proj.weight": torch.zeros(2, 3)}
+    with pytest.raises(V2SError) as error:
+        read(save(tmp_path / "broken.pt", state | {"zzz": torch.zeros(2)}, cfg))
+    assert str(error.value).partition("(")[2] == (
+        "missing layer_norm.bias; post_extract_proj.weight is (2, 3) instead of (32, 64); "
+        "missing encoder.layers.0.fc1.weight; encoder.layers.1.fc2.bias is (5,) instead of (32,); unused zzz)"
+    )
+
+
+MEASURED = [
+    *("encoder.layer_norm.weight", "encoder.layers.0.fc1.weight", "encoder.pos_conv.0.weight_v", f"{AUDIO}.weight"),
+    *(f"{RESNET}.frontend3D.0.weight", f"{RESNET}.frontend3D.1.weight", f"{RESNET}.trunk.layer2.0.conv1.weight"),
+]
+
+
+@pytest.mark.parametrize("says", ["all", "little"])
+@pytest.mark.parametrize("name", MEASURED)
+def test_tensors_without_axes_are_listed(tensors, tmp_path, name, says):
+    state, cfg = tensors
+    own = {"layer_norm_first": True, "encoder_attention_heads": 4, "encoder_embed_dim": 32, "conv_pos_groups": 16}
+    cfg = cfg if says == "all" else {"model": own}
+    with pytest.raises(V2SError, match=rf"[(;] ?{name} is \(\) instead of"):
+        read(save(tmp_path / "flat.pt", state | {name: torch.tensor(1.0)}, cfg))
+
+
+@pytest.mark.parametrize("cfg", [[1], {"model": None}, {"model": {"_name": "av_hubert"}, "task": {}}])
+@pytest.mark.parametrize("prefix", ["", "encoder.w2v_model."])
+def test_a_config_that_says_nothing_is_refused(tensors, tmp_path, cfg, prefix):
+    state = {prefix + key: value for key, value in tensors[0].items()}
+    cfg = {"model": {"w2v_args": {"task": {}} if cfg == [1] else cfg}} if prefix else cfg
+    with pytest.raises(V2SError, match="would be guessed; expected the whole config"):
+        read(save(tmp_path / "mute.pt", state, cfg))
+
+
+def test_decoders_and_prefixes_around_it_are_no_matter(tensors, tmp_path):
+    state, cfg = tensors
+    around = {
+        f"module.{key}": value for key, value in (state | {"decoder.layers.0.fc1.weight": torch.zeros(2)}).items()
+    }
+    config, weights, info = read(save(tmp_path / "around.pt", around, cfg))
+    whole = read(MICRO / "checkpoint.pt")
+    assert config == whole[0] and info["left"] == ["decoder.layers.0.fc1.weight"]
+    np.testing.assert_array_equal(weights["audio_proj.bias"], whole[1]["audio_proj.bias"])
+
+
+def test_settings_that_no_folder_can_hold_are_left(tensors, tmp_path):
+    state, cfg = tensors[0], copy.deepcopy(tensors[1])
+    many = {str(number): "x" * 200 for number in range(8000)}
+    cfg["model"] |= {"a.b": 3, "__class__": 3, "x": {"p.q": 1}, "many": many, "own": "kept"}
+    model, info = load_avhubert(save(tmp_path / "odd.pt", state, cfg))
+    save_model(tmp_path / "ours", model.config, model.module, info, "")
+    kept = load_avhubert(tmp_path / "ours")[1]["original_config"]["model"]
+    assert kept["own"] == "kept" and kept["x"] == {} and not {"a.b", "__class__", "many"} & kept.keys()
 
 
 def test_other_files_are_told_apart(tensors, tmp_path):

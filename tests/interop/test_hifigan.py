@@ -148,3 +148,52 @@ def test_another_mel_is_warned_of():
     leftover, other = info["warnings"]
     assert "hop_size 256 while its upsample_rates give 160" in leftover
     assert "n_fft 1024 instead of 640" in other and "fmin 20 instead of 0" in other
+
+
+@pytest.mark.parametrize("kind", [1, "1"])
+def test_the_kind_of_block_may_be_a_number(kind, tmp_path):
+    said = json.loads((GOLDEN / "hifigan_tiny.json").read_text()) | {"resblock": kind}
+    (tmp_path / "c.json").write_text(json.dumps(said))
+    config, _, info = read(FILE, tmp_path / "c.json")
+    assert config == read(FILE)[0] and info["original_config"]["resblock"] == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("upsample_rates", "5", "model.upsample_rates is '5'"),
+        ("upsample_rates", None, "it lacks upsample_rates"),
+        ("upsample_rates", {"a.b": 1}, "model.upsample_rates is '{}'"),
+        ("upsample_rates", [0, 4, 4, 2], "do not fit upsample_rates"),
+        ("upsample_initial_channel", "32", "model.upsample_initial_channel is '32'"),
+        ("resblock_dilation_sizes", [1, 2, 3], r"model.resblock_dilation_sizes\[0\] is '1'"),
+        ("resblock", [1], "resblock is"),
+    ],
+)
+def test_settings_of_another_kind_are_named(name, value, words):
+    said = json.loads((GOLDEN / "hifigan_tiny.json").read_text()) | {name: value}
+    with pytest.raises(V2SError, match=words):
+        read(FILE, said)
+
+
+def test_the_first_tensors_may_be_what_is_wrong(tmp_path):
+    state = tensors()
+    del state["conv_pre.bias"], state["conv_pre.weight_v"]
+    state["ups.0.bias"] = torch.zeros(())
+    wrapped = {f"module.{key}": value for key, value in (state | {"extra": torch.zeros(1)}).items()}
+    words = r"missing conv_pre.bias; missing conv_pre.weight_v; ups.0.bias is \(\).*unused extra"
+    with pytest.raises(V2SError, match=words):
+        read(save(tmp_path, {"generator": wrapped}))
+    with pytest.raises(V2SError, match="one of its tensors has the key 3"):
+        read(save(tmp_path, {"generator": state | {3: torch.zeros(1)}}))
+    assert read(save(tmp_path, {"generator": tensors(), 3: 1, "epoch": 2}))[2]["left"] == ["3", "epoch"]
+
+
+def test_settings_that_no_folder_can_hold_are_left(model, tmp_path):
+    odd = {"a.b": 1, "__class__": 2, "deep": {"p.q": 3}, "many": {str(number): "x" * 200 for number in range(8000)}}
+    said = json.loads((GOLDEN / "hifigan_tiny.json").read_text()) | odd | {"own": "kept"}
+    info = read(FILE, said)[2]
+    kept = info["original_config"]
+    assert kept["own"] == "kept" and kept["deep"] == {} and not {"a.b", "__class__", "many"} & kept.keys()
+    save_model(tmp_path / "g", model.config, model.module, info, "")
+    assert load_hifigan(tmp_path / "g")[1]["original_config"]["own"] == "kept"

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from safetensors.numpy import load_file, save_file
 
 from v2s_jax.errors import V2SError
-from v2s_jax.interop.hubert import load_hubert, parse_convs, read, to_original
+from v2s_jax.interop.conv_text import parse_convs
+from v2s_jax.interop.hubert import load_hubert, read, to_original
 from v2s_jax.interop.load import assemble
 from v2s_jax.interop.torch import load as torch_load
 from v2s_jax.models.folder import flat_weights, save_model
@@ -149,6 +150,66 @@ def test_fairseq_files_there_and_back(tmp_path, size, prefix):
     for name, value in weights.items():
         np.testing.assert_array_equal(again[name], value)
     assert assemble(found, again, info)[0](waveform=np.zeros((1, 100), np.float32)).shape == (1, 9, 24)
+
+
+QUANTIZER = {
+    "quantizer.vars": (1, 16, 8),
+    "quantizer.weight_proj.weight": (16, 8),
+    "input_quantizer.vars": (1, 4, 8),
+    "project_q.weight": (6, 16),
+    "project_inp.bias": (24,),
+    "target_glu.0.weight": (12, 6),
+}
+
+
+def fairseq_file(path, described, left=(), **settings):
+    """A small file of fairseq's with weights of ours, and those."""
+    config = default_config().to_dict() | dict(layers=2, width=24, hidden=32, heads=3, conv_pos=8, conv_pos_groups=4)
+    config = ConfigDict(config | FAIRSEQ["base"] | {"num_classes": 0} | settings)
+    weights = {name: np.asarray(value) for name, value in flat_weights(HuBERT(config, rngs=Rngs(0))).items()}
+    content = to_original(config.to_dict(), weights, {"layout": "fairseq"})["checkpoint.pt"]
+    state = {key: torch.tensor(value) for key, value in content["model"].items()}
+    state |= {key: torch.zeros(shape) for key, shape in dict(left).items()}
+    cfg = {"model": {**content["cfg"]["model"], "_name": None, **described}}
+    torch.save({"cfg": cfg, "model": state}, path)
+    return config, weights
+
+
+@pytest.mark.parametrize("described", [{"_name": "wav2vec2", "quantize_targets": True}, {"arch": "wav2vec2"}])
+def test_wav2vec2_of_fairseq_is_read_without_its_quantizer(tmp_path, described):
+    config, weights = fairseq_file(tmp_path / "w2v.pt", described, QUANTIZER, final_proj=False, final_dim=256)
+    found, again, info = read(tmp_path / "w2v.pt")
+    assert found == config and info["kind"] == "wav2vec2" and info["left"] == sorted(QUANTIZER)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
+def test_wav2vec2_of_fairseq_goes_back_as_what_it_is(tmp_path):
+    left = {key: shape for key, shape in QUANTIZER.items() if key.startswith(("quantizer", "project_q"))}
+    config, weights = fairseq_file(tmp_path / "w2v.pt", {"_name": "wav2vec2", "quantize_targets": True}, left)
+    found, again, info = read(tmp_path / "w2v.pt")
+    assert found == config and info["left"] == sorted(left)
+    content = to_original(found.to_dict(), again, info)["checkpoint.pt"]
+    model, task = content["cfg"]["model"], content["cfg"]["task"]
+    assert (model["_name"], task["_name"]) == ("wav2vec2", "audio_pretraining")
+    assert not model["quantize_targets"]  # so that its code builds no quantizer, and project_q from the encoder's width
+    assert content["model"]["project_q.weight"].shape == (6, 24)
+    assert not any(key.startswith("quantizer.") for key in content["model"])
+
+
+def test_quantised_input_is_refused(tmp_path):
+    fairseq_file(tmp_path / "w2v.pt", {"_name": "wav2vec2", "quantize_input": True}, QUANTIZER)
+    with pytest.raises(V2SError, match="quantize_input = 'True'; encoders of quantised input cannot be read"):
+        read(tmp_path / "w2v.pt")
+
+
+def test_tensors_of_other_models_and_without_names_are_told_apart(tmp_path):
+    with pytest.raises(V2SError, match="holds no HuBERT encoder"):
+        read(GOLDEN.parent / "avhubert_micro" / "checkpoint.pt")
+    shutil.copy(GOLDEN / "config.json", tmp_path)
+    torch.save({3: torch.zeros(1)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(V2SError, match="one of its tensors has the key 3"):
+        read(tmp_path)
 
 
 def test_lists_of_convolutions_are_parsed_and_not_run():

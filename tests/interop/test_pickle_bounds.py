@@ -1,11 +1,15 @@
 import struct
+import sys
 
+import numpy as np
 import pytest
+import torch
 
-from tests.interop.pickled import STOP, mention, read, text, write_zip
+from tests.interop.pickled import STOP, call, literal, mention, read, storage, tensor, text, write_zip
 from v2s_jax.errors import V2SError
 from v2s_jax.interop import pickles
-from v2s_jax.interop.records import Refused
+from v2s_jax.interop.pickles import Part, load
+from v2s_jax.interop.records import Record, Refused, plain
 from v2s_jax.interop.torch_file import read_checkpoint
 
 
@@ -87,3 +91,39 @@ def test_steps_and_bytes_are_bounded(monkeypatch, tmp_path):
     monkeypatch.setattr(pickles, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="expected 2000 bytes"):
         read(text("x" * 2000) + STOP)
+
+
+@pytest.mark.parametrize("make", [int, float, lambda x: (1, -x)], ids=["int", "float", "tuple"])
+def test_numbers_of_one_hash_are_no_keys(make):
+    """A dict of a hundred thousand of them would take minutes."""
+    modulus = sys.hash_info.modulus
+    assert hash(modulus) == hash(2 * modulus) == hash(0)
+    assert read(literal({modulus - 1: 1, 0.5: 2}) + STOP) == {modulus - 1: 1, 0.5: 2}
+    for data in (literal({make(2 * modulus): 1}), call("builtins", "set", [make(2 * modulus)])):
+        with pytest.raises(Refused, match="number of more than eighteen digits as a key"):
+            read(data + STOP)
+
+
+def test_nor_do_they_become_keys_of_a_config():
+    """As members of an enum, which `plain` turns into numbers."""
+    member = mention("a.b", "Kind") + literal((sys.hash_info.modulus,)) + b"R"
+    (key,) = plain(read(b"}" + member + b"K\x01s."), "x.pt")
+    assert isinstance(key, Record)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_repeated_numbers_are_bounded_all_together(tmp_path, zipped):
+    """A file of a few kilobytes whose tensors would be gigabytes where they are copied."""
+    mebi = [torch.zeros(1).expand(1 << 20) for _ in range(17)]
+    torch.save(mebi[:16], tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    assert len(read_checkpoint(tmp_path / "x.pt")) == 16
+    torch.save(mebi, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(V2SError, match="x.pt: its tensors repeat more numbers than it holds"):
+        read_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_large_file_may_repeat_as_many_as_it_has_bytes():
+    data = b"](" + b"".join(tensor(0, (1 << 20,), (0,), storage(count=1)) for _ in range(17)) + b"e."
+    assert len(load(Part(data), lambda saved: np.zeros(1, np.float32), 17 << 20)) == 17
+    with pytest.raises(Refused, match="repeat more"):
+        load(Part(data), lambda saved: np.zeros(1, np.float32), 16 << 20)

@@ -87,15 +87,34 @@ def test_another_mel_is_warned_of(tmp_path):
     [
         ({"lstm.bias_ih_l1": None}, "missing lstm.bias_ih_l1"),
         ({"linear.bias": torch.zeros(4)}, r"linear.bias is \(4,\) instead of \(5,\)"),
-        ({"linear.weight": None}, "not those of a GE2E speaker encoder"),
-        ({"lstm.weight_ih_l0": None}, "holds no GE2E speaker encoder"),
         ({"extra": torch.zeros(1)}, "unused extra"),
+        (
+            {"linear.weight": None, "lstm.weight_ih_l1": None, "linear.bias": torch.zeros(()), "zzz": torch.zeros(1)},
+            r"missing linear.weight; linear.bias is \(\) .*missing lstm.weight_ih_l1; unused zzz",
+        ),
+        ({"lstm.weight_ih_l0": None}, r"\(missing lstm.weight_ih_l0\)"),
+        ({"lstm.weight_ih_l0": torch.zeros(())}, r"lstm.weight_ih_l0 is \(\) instead of"),
+        ({3: torch.zeros(1)}, "one of its tensors has the key 3"),
     ],
 )
 def test_other_tensors_are_refused(twin, tmp_path, change, words):
     state = {key: value for key, value in (twin.state_dict() | change).items() if value is not None}
     with pytest.raises(V2SError, match=f"pretrained.pt: .*{words}"):
         read(save(tmp_path, state))
+
+
+def test_the_prefix_of_data_parallel_is_no_matter(twin, tmp_path):
+    state = twin.state_dict()
+    wrapped = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"model_state": wrapped, 3: 1}, tmp_path / "wrapped.pt")
+    _, weights, info = read(tmp_path / "wrapped.pt")
+    np.testing.assert_array_equal(weights["linear.bias"], state["linear.bias"])
+    assert info["left"] == ["3"]
+
+
+def test_a_file_without_any_of_its_tensors_is_refused(tmp_path):
+    with pytest.raises(V2SError, match=r"holds no GE2E speaker encoder \(no tensor lstm.weight_ih_l0\)"):
+        read(save(tmp_path, {"linear.weight": torch.zeros(2, 2)}))
 
 
 def test_a_list_is_refused(tmp_path):

@@ -1,3 +1,5 @@
+import json
+import struct
 from collections import OrderedDict
 from pathlib import Path
 
@@ -192,6 +194,15 @@ def test_safetensors_are_read(tmp_path, name):
     ours = read_checkpoint(tmp_path / "x.safetensors")
     assert_same({key: ours[key] for key in tree}, tree)
     assert not ours["a"].flags.writeable
+
+
+@pytest.mark.parametrize("length", [0x80, 0x180, 0x4B50], ids=["pickle", "longer", "zip"])
+def test_safetensors_whose_length_begins_as_other_files_do_are_read(tmp_path, length):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).ljust(length)
+    data = struct.pack("<Q", length) + header.encode() + struct.pack("<ff", 1, 2)
+    assert data[:1] == b"\x80" or data[:2] == b"PK"
+    (tmp_path / "x.safetensors").write_bytes(data)
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "x.safetensors")["a"], [1, 2])
 
 
 def test_bfloat16_is_the_type_that_jax_uses(tmp_path):

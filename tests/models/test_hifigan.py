@@ -50,8 +50,7 @@ def test_it_equals_its_twin(name):
         expected = theirs(torch.tensor(np.asarray(mel)).transpose(1, 2))[:, 0].numpy()
     wave = jax.jit(ours)(mel)
     assert wave.shape == (2, 7 * ours.hop) and wave.dtype == jnp.float32
-    np.testing.assert_allclose(wave, expected[:, : 7 * ours.hop], atol=1e-5)
-    assert (expected.shape[1] > 7 * ours.hop) == (name == "odd differences")
+    np.testing.assert_allclose(wave, expected, atol=1e-5)  # of one length, also where the original's would be longer
 
 
 @pytest.mark.parametrize("name", ["16k", "odd differences"])
@@ -85,6 +84,8 @@ def test_bfloat16_is_close_and_gives_float32():
     [
         ({"resblock": "3"}, "resblock"),
         ({"upsample_kernel_sizes": (4, 8, 8, 4)}, "upsample_rates"),
+        ({"upsample_rates": (0, 4, 4, 2)}, "upsample_rates"),
+        ({"upsample_rates": (5, -4, 4, 2)}, "upsample_rates"),
         ({"resblock_kernel_sizes": (3, 4)}, "odd"),
         ({"upsample_initial_channel": 24}, "halved"),
     ],

@@ -1,6 +1,7 @@
 """AV-HuBERT's checkpoints: pre-trained, or fine-tuned with a decoder or a CTC projection, which are left."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ from ml_collections import ConfigDict
 from v2s_jax.errors import V2SError
 from v2s_jax.interop import fairseq
 from v2s_jax.interop.load import Info, load, weight_shapes
-from v2s_jax.interop.table import export_weights, import_weights
+from v2s_jax.interop.table import count, export_weights, import_weights, shape_of
 from v2s_jax.interop.tables.avhubert import entries
 from v2s_jax.models.avhubert import default_config
 from v2s_jax.models.inference import Inference
 
-_WHAT = "AV-HuBERT encoder"
+_WHAT, _PARTS = "AV-HuBERT encoder", ("feature_extractor_video.", "feature_extractor_audio.")
 _LICENCE = (
     "AV-HuBERT's code and released weights are licensed by Meta for non-commercial research only, and so is what that "
     "software gives; other weights come under the terms of whoever trained them."
@@ -54,6 +55,7 @@ _TASK = {  # what a clip was prepared with, as all released models were
     "modalities": ["audio", "video"],
     "sample_rate": 25,
 }
+_LABELS = {"labels": ["km"], "label_rate": 25}  # of the pre-training, which its code asks the task for
 
 
 def load_avhubert(path: str | os.PathLike, dtype: DTypeLike = jnp.float32) -> tuple[Inference, Info]:
@@ -76,7 +78,7 @@ def read(
     path = Path(path)
     if config is not None:
         raise V2SError(f"{path}: an AV-HuBERT file has its own config; leave {config} out")
-    found = fairseq.read_encoder(path)
+    found = fairseq.read_encoder(path, _WHAT, _PARTS)
     ours = _our_config(found.model, found.state, path)
     shapes = weight_shapes(ours, path)
     weights, left = import_weights(
@@ -97,6 +99,8 @@ def read(
 def to_original(config: Mapping[str, Any], weights: Mapping[str, Any], info: Info) -> dict[str, Any]:
     """`checkpoint.pt` as AV-HuBERT's code reads a pre-trained encoder.
 
+    It wants a head and a mask embedding, too: those that the part lacks are zeros.
+
     Args:
         config: of the part, a plain dict.
         weights: arrays by dotted path.
@@ -114,8 +118,15 @@ def to_original(config: Mapping[str, Any], weights: Mapping[str, Any], info: Inf
         "sub_encoder_layers": 0,
         "masking_type": "input" if config["masking"] == "none" else config["masking"],
     }
-    task = _TASK | original.get("task", {}) | {"_name": "av_hubert_pretraining"}
-    return {"checkpoint.pt": fairseq.checkpoint(model, task, export_weights(entries(config), weights))}
+    task = _TASK | _LABELS | original.get("task", {}) | {"_name": "av_hubert_pretraining"}
+    sizes = {  # of what its code always has, and an encoder of a fine-tuned file does not
+        "final_proj.weight": (config["final_dim"], config["width"]),
+        "final_proj.bias": (config["final_dim"],),
+        "mask_emb": (config["audio_dim"],),
+    }
+    state = {name: np.zeros(size, np.float32) for name, size in sizes.items()}
+    state |= export_weights(entries(config), weights)
+    return {"checkpoint.pt": fairseq.checkpoint(model, task, state, config["num_classes"])}
 
 
 def _our_config(model: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> ConfigDict:
@@ -123,10 +134,10 @@ def _our_config(model: Mapping[str, Any], state: Mapping[str, Any], path: Path) 
     settings = fairseq.Settings(model, path)
     settings.refuse("sub_encoder_layers", 0, "encoders with transformers on each modality cannot be read")
     config = default_config()
-    config.update(fairseq.transformer_settings(settings, state, path, _WHAT))
+    config.update(fairseq.transformer_settings(settings, state))
     for ours, theirs in _SETTINGS.items():
         config[ours] = settings(theirs, _DATACLASS.get(ours, config[ours]))
-    config.update(_shape_settings(settings, state, path))
+    config.update(_shape_settings(settings, state, config.width))
     config.update(fairseq.head_settings(state))
     if config.fusion not in ("concat", "add") or config.activation not in ("relu", "prelu"):
         raise V2SError(
@@ -135,26 +146,32 @@ def _our_config(model: Mapping[str, Any], state: Mapping[str, Any], path: Path) 
     return config
 
 
-def _shape_settings(settings: fairseq.Settings, state: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """What the tensors say of everything around the transformer."""
-
-    def shape(key: str) -> tuple[int, ...]:
-        return fairseq.shape_of(state, [key], path, _WHAT)
-
-    widths = [shape(f"{_RESNET}.frontend3D.0.weight")[0]]
-    while f"{_RESNET}.trunk.layer{len(widths) + 1}.0.conv1.weight" in state:
-        widths.append(shape(f"{_RESNET}.trunk.layer{len(widths) + 1}.0.conv1.weight")[0])
-    width, audio_dim = shape("feature_extractor_audio.proj.weight")
+def _shape_settings(settings: fairseq.Settings, state: Mapping[str, Any], width: int) -> dict[str, Any]:
+    """Everything around the transformer, whose width is given, off the settings or else off the tensors."""
+    audio_dim = settings("audio_feat_dim", -1)
+    if audio_dim == -1:  # fairseq's own word for a size that only the data say
+        default = default_config().audio_dim
+        audio_dim = shape_of(state, ["feature_extractor_audio.proj.weight"], (width, default))[1]
     masking = "none"
     if "mask_emb" in state:
         sizes = {"input": audio_dim, "feature": width}
         masking = settings("masking_type", "input")
-        if shape("mask_emb") != (sizes.get(masking),):
-            masking = next((name for name, size in sizes.items() if shape("mask_emb") == (size,)), masking)
+        found = shape_of(state, ["mask_emb"], (0,))
+        if found != (sizes.get(masking),):
+            masking = next((name for name, size in sizes.items() if found == (size,)), masking)
     return {
-        "resnet": tuple(widths),
+        "resnet": _resnet_widths(state),
         "activation": settings("resnet_relu_type", "prelu" if f"{_RESNET}.frontend3D.2.weight" in state else "relu"),
         "audio_dim": audio_dim,
         "fusion": settings("modality_fuse", "concat" if "post_extract_proj.weight" in state else "add"),
         "masking": masking,
     }
+
+
+def _resnet_widths(state: Mapping[str, Any]) -> tuple[int, ...]:
+    """Channels of the stem and of each stage after the first, off their norms and else as in the released models."""
+    stages = count(state, rf"{re.escape(_RESNET)}\.trunk\.layer(\d)\.") - 1
+    norms = [f"{_RESNET}.frontend3D.1", *(f"{_RESNET}.trunk.layer{stage}.0.bn1" for stage in range(2, stages + 1))]
+    return tuple(
+        shape_of(state, [f"{norm}.weight", f"{norm}.bias"], (64 << index,))[0] for index, norm in enumerate(norms)
+    )

@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH, N_FFT, N_MELS, SAMPLE_RATE
 from v2s_jax.errors import V2SError
+from v2s_jax.interop.fairseq import json_kinds
 from v2s_jax.interop.load import Info, load, weight_shapes
-from v2s_jax.interop.table import export_weights, import_weights
+from v2s_jax.interop.table import export_weights, import_weights, shape_of, text_keys
 from v2s_jax.interop.tables.hifigan import entries, split_folded
 from v2s_jax.interop.torch_file import read_checkpoint
 from v2s_jax.models.hifigan import default_config
@@ -25,7 +26,7 @@ _LICENCE = (
     "on, which the file does not say."
 )
 _STATES = ("generator", "state_dict", "model_g", "model")  # where files keep the generator's tensors
-_ANCHOR = "conv_pre.bias"  # the first of them, whatever the normalisation
+_ANCHORS = ("conv_pre.", "ups.0.")  # how the first of them begin, whatever the normalisation
 _ARCHITECTURE = (
     "resblock",
     "upsample_rates",
@@ -89,7 +90,8 @@ def read(
     state, others = _generator_state(read_checkpoint(path), path)
     state = split_folded(state)
     ours = _our_config(original, state)
-    weights, left = import_weights(entries(ours.to_dict()), state, weight_shapes(ours, path), path)
+    shapes = weight_shapes(ours, path)  # which checks the config that the table needs
+    weights, left = import_weights(entries(ours.to_dict()), state, shapes, path)
     info = {
         "kind": "hifigan",
         "source": path.name,
@@ -138,11 +140,12 @@ def _original_config(path: Path, config: Any) -> dict[str, Any]:
                 f"{path}: there is no config.json beside it; give the generator's config, which says its upsample_rates"
             )
     content = config if isinstance(config, Mapping) else read_json(Path(where))
-    missing = [name for name in _ARCHITECTURE if name not in content] if isinstance(content, Mapping) else ["all"]
+    said = json_kinds(content) if isinstance(content, Mapping) else {}
+    missing = [name for name in _ARCHITECTURE if name not in said]
     if missing:
         shown = "the given config" if isinstance(config, Mapping) else where
         raise V2SError(f"{shown}: no config of a HiFi-GAN generator; it lacks {', '.join(missing)}")
-    return dict(content)
+    return said
 
 
 def _generator_state(tree: Any, path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -155,28 +158,28 @@ def _generator_state(tree: Any, path: Path) -> tuple[dict[str, np.ndarray], list
     while isinstance(tree, dict) and (
         inner := next((name for name in _STATES if isinstance(tree.get(name), dict)), "")
     ):
-        others += [name for name in tree if name != inner]
+        others += [str(name) for name in tree if name != inner]
         tree = tree[inner]
-    found = tree if isinstance(tree, dict) else {}
+    found = text_keys(tree, path) if isinstance(tree, dict) else {}
     tensors = {key: value for key, value in found.items() if isinstance(value, np.ndarray)}
-    anchor = next((key for key in tensors if key.endswith(_ANCHOR)), None)
-    if anchor is None:
+    # Before the first of their names, at the key's beginning or after a dot: such as "module."
+    begins = (f".{key}".partition(f".{anchor}") for anchor in _ANCHORS for key in tensors)
+    before = next((before for before, anchor, _ in begins if anchor), None)
+    if before is None:
         hint = "; it holds critics: name the generator's file (g_...)" if "mpd" in found else ""
-        raise V2SError(f"{path}: holds no HiFi-GAN generator (no tensor {_ANCHOR}){hint}")
-    prefix = anchor.removesuffix(_ANCHOR)  # such as "module."
+        raise V2SError(f"{path}: holds no HiFi-GAN generator (no tensor {_ANCHORS[0]}bias){hint}")
+    prefix = f"{before}."[1:]
     others += [key for key in found if key not in tensors or not key.startswith(prefix)]
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}, others
 
 
 def _our_config(original: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> ConfigDict:
     """Our settings; the number of mel bins is read off the first kernel, since the original's code fixes it at 80."""
-    config = default_config()
-    for name in _ARCHITECTURE:
-        config[name] = _tuples(original[name])
-    config.resblock = str(original["resblock"])
-    widths = [value.shape[1] for key, value in state.items() if key.startswith("conv_pre.") and value.ndim == 3]
-    config.num_mels = int(max(widths, default=N_MELS))  # that of the gain is 1
-    return config
+    direction = ["conv_pre.weight_v", "conv_pre.parametrizations.weight.original1"]
+    config = default_config().to_dict() | {name: _tuples(original[name]) for name in _ARCHITECTURE}
+    config["resblock"] = str(original["resblock"])  # many forks write a number
+    config["num_mels"] = shape_of(state, direction, (0, N_MELS, 0))[1]
+    return ConfigDict(config)
 
 
 def _tuples(value: Any) -> Any:

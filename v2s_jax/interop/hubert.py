@@ -1,6 +1,5 @@
 """HuBERT's checkpoints: a model of `transformers` (with its config.json), or a file of fairseq's."""
 
-import ast
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +12,16 @@ from ml_collections import ConfigDict
 
 from v2s_jax.errors import V2SError
 from v2s_jax.interop import fairseq
+from v2s_jax.interop.conv_text import conv_text, parse_convs
 from v2s_jax.interop.load import Info, load, weight_shapes
-from v2s_jax.interop.table import export_weights, import_weights
+from v2s_jax.interop.table import export_weights, import_weights, unwrapped
 from v2s_jax.interop.tables.hubert import entries
 from v2s_jax.interop.torch_file import read_checkpoint
 from v2s_jax.models.hubert import CONVS, default_config
 from v2s_jax.models.inference import Inference
 from v2s_jax.models.settings import read_json
 
-_WHAT = "HuBERT encoder"
+_WHAT, _PARTS = "HuBERT encoder", ("feature_extractor.conv_layers.",)
 _LICENCE = (
     "The released HuBERT and wav2vec 2.0 weights are MIT (fairseq) or Apache-2.0 (transformers); other weights come "
     "under the terms of whoever trained them."
@@ -45,7 +45,8 @@ _SETTINGS = {  # of ours, and those of the same kind in config.json
     "layerdrop": "layerdrop",
     "dropout_input": "feat_proj_dropout",
 }
-_TOO_MANY = 64  # convolutions
+# wav2vec 2.0 as fairseq builds it where its targets are not quantised: what was left is not needed, but for project_q.
+_WITHOUT_QUANTIZER = {"quantize_targets": False, "quantize_input": False, "target_glu": False}
 
 
 def load_hubert(
@@ -133,6 +134,7 @@ def _read_transformers(path: Path, config_path: Path) -> tuple[ConfigDict, dict[
     prefix = f"{kind}."
     if not isinstance(tree, dict):
         raise V2SError(f"{path}: holds no {_WHAT}; expected a dict of tensors")
+    tree = unwrapped(tree, path)
     if not any(key.startswith(prefix) for key in tree):
         prefix = ""
     state = {key.removeprefix(prefix): value for key, value in tree.items() if key.startswith(prefix)}
@@ -142,7 +144,13 @@ def _read_transformers(path: Path, config_path: Path) -> tuple[ConfigDict, dict[
     return (
         ours,
         weights,
-        _info(path, kind, "transformers", [*left, *(key for key in tree if not key.startswith(prefix))], original),
+        _info(
+            path,
+            kind,
+            "transformers",
+            [*left, *(key for key in tree if not key.startswith(prefix))],
+            fairseq.json_kinds(original),
+        ),
     )
 
 
@@ -190,21 +198,8 @@ def _normalises(path: Path) -> bool | None:
 def _read_fairseq(path: Path) -> tuple[ConfigDict, dict[str, np.ndarray], Info]:
     if path.name in _FILES or path.suffix == ".safetensors":
         raise V2SError(f"{path}: there is no {_CONFIG} beside it; give the model's config, which says how it is built")
-    found = fairseq.read_encoder(path)
-    settings = fairseq.Settings(found.model, path)
-    config = default_config()
-    config.update(fairseq.transformer_settings(settings, found.state, path, _WHAT))
-    config.convs = parse_convs(settings("conv_feature_layers", _conv_text(CONVS)), path)
-    config.conv_norm = {"default": "group", "layer_norm": "layer"}.get(
-        mode := settings("extractor_mode", "default"), mode
-    )
-    _check_norm(config, path)
-    config.conv_bias = "feature_extractor.conv_layers.0.0.bias" in found.state
-    config.feature_norm = True
-    config.feature_proj = "post_extract_proj.weight" in found.state
-    config.mask_emb = "mask_emb" in found.state
-    config.normalise = fairseq.Settings(found.task, path)("normalize", False)
-    config.update(fairseq.head_settings(found.state))
+    found = fairseq.read_encoder(path, _WHAT, _PARTS)
+    config = _config_of_fairseq(found, path)
     weights, left = import_weights(
         entries(config.to_dict(), "fairseq"),
         found.state,
@@ -216,6 +211,26 @@ def _read_fairseq(path: Path) -> tuple[ConfigDict, dict[str, np.ndarray], Info]:
     return config, weights, _info(path, found.kind, "fairseq", [*left, *found.left], original)
 
 
+def _config_of_fairseq(found: fairseq.Encoder, path: Path) -> ConfigDict:
+    """Our settings: the checkpoint's own, then what its tensors say, then the defaults of fairseq's code."""
+    settings = fairseq.Settings(found.model, path)
+    settings.refuse("quantize_input", False, "encoders of quantised input cannot be read")
+    config = default_config()
+    config.update(fairseq.transformer_settings(settings, found.state))
+    config.convs = parse_convs(settings("conv_feature_layers", conv_text(CONVS)), path)
+    config.conv_norm = {"default": "group", "layer_norm": "layer"}.get(
+        mode := settings("extractor_mode", "default"), mode
+    )
+    _check_norm(config, path)
+    config.conv_bias = settings("conv_bias", "feature_extractor.conv_layers.0.0.bias" in found.state)
+    config.feature_norm = True
+    config.feature_proj = any(key.startswith("post_extract_proj.") for key in found.state)
+    config.mask_emb = "mask_emb" in found.state
+    config.normalise = fairseq.Settings(found.task, path)("normalize", False)
+    config.update(fairseq.head_settings(found.state))
+    return config
+
+
 def _info(path: Path, kind: str, layout: str, left: list[str], original: Mapping[str, Any]) -> Info:
     return {
         "kind": kind,
@@ -223,7 +238,7 @@ def _info(path: Path, kind: str, layout: str, left: list[str], original: Mapping
         "source": path.name,
         "licence": _LICENCE,
         "left": sorted(left),
-        "original_config": fairseq.json_kinds(dict(original)),
+        "original_config": original,
     }
 
 
@@ -236,54 +251,23 @@ def _check_norm(config: ConfigDict, where: Path) -> None:
 
 def _fairseq_checkpoint(config: Mapping[str, Any], weights: Mapping[str, Any], info: Info) -> dict[str, Any]:
     original = info.get("original_config", {})
+    state = export_weights(entries(config, "fairseq"), weights)
+    name, task_name, extra = "hubert", "hubert_pretraining", {}
+    if fairseq.name_of(original.get("model", {})).startswith("wav2vec2"):
+        name, task_name, extra = "wav2vec2", "audio_pretraining", _WITHOUT_QUANTIZER
+        state |= {
+            "project_q.weight": np.zeros((config["final_dim"], config["width"]), np.float32),
+            "project_q.bias": np.zeros(config["final_dim"], np.float32),
+        }
     model = {
         **original.get("model", {}),
-        "_name": "hubert",
+        "_name": name,
+        **extra,
         **fairseq.transformer_originals(config),
         "extractor_mode": {"group": "default", "layer": "layer_norm"}[config["conv_norm"]],
-        "conv_feature_layers": _conv_text(config["convs"]),
+        "conv_feature_layers": conv_text(config["convs"]),
         "conv_bias": config["conv_bias"],
     }
-    task = {"sample_rate": 16_000, **original.get("task", {}), "_name": "hubert_pretraining"}
+    task = {"sample_rate": 16_000, **original.get("task", {}), "_name": task_name}
     task["normalize"] = config["normalise"]
-    return fairseq.checkpoint(model, task, export_weights(entries(config, "fairseq"), weights))
-
-
-def _conv_text(convs: Any) -> str:
-    return str([tuple(shape) for shape in convs])
-
-
-def parse_convs(text: str, where: Any) -> tuple[tuple[int, int, int], ...]:
-    """Channels, taps and stride of convolutions, from such as `[(512,10,5)] + [(512,3,2)] * 4`; nothing is run.
-
-    Args:
-        text: lists of triples, added to one another and multiplied by numbers.
-        where: the file, to be named in an error.
-
-    Raises:
-        V2SError: it is not that, or of more convolutions than can be.
-    """
-    try:
-        if len(text) > 4096:
-            raise ValueError
-        convs = _convs(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise V2SError(f"{where}: its config says conv_feature_layers = {text[:80]!r}, expected triples") from error
-    return tuple(convs)
-
-
-def _convs(node: ast.AST) -> list[tuple[int, int, int]]:
-    if isinstance(node, ast.List):
-        convs = [tuple(ast.literal_eval(entry)) for entry in node.elts]
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        convs = [*_convs(node.left), *_convs(node.right)]
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
-        times = ast.literal_eval(node.right)
-        if not 0 <= times <= _TOO_MANY:
-            raise ValueError
-        convs = _convs(node.left) * times
-    else:
-        raise ValueError
-    if len(convs) > _TOO_MANY or any(len(conv) != 3 or any(type(n) is not int for n in conv) for conv in convs):
-        raise ValueError
-    return convs  # type: ignore[return-value]
+    return fairseq.checkpoint(model, task, state, config["num_classes"])

@@ -15,7 +15,7 @@ import numpy as np
 
 from v2s_jax.interop.rebuild import Pending, construct, key
 from v2s_jax.interop.records import Damaged, Global, Record, Refused, check_tree
-from v2s_jax.interop.tensors import DTYPES
+from v2s_jax.interop.tensors import DTYPES, MAX_EXPANDED
 
 MAX_BYTES = 1 << 28  # of a pickle, tensors not counted
 MAX_STEPS = 20_000_000
@@ -54,18 +54,19 @@ class Part:
         return self._at
 
 
-def load(part: Part, persistent: Callable[[Any], Any] | None = None) -> Any:
+def load(part: Part, persistent: Callable[[Any], Any] | None = None, size: int = 0) -> Any:
     """Reads one pickle, and leaves `part` at its end.
 
     Args:
         part: where it begins.
         persistent: given what the file says of a storage, returns its array [N].
+        size: of the whole file in bytes; it may have as many numbers in tensors larger than their storages.
 
     Raises:
         Refused: it asks for what is not given here.
         ValueError, LookupError, TypeError, ArithmeticError: it is damaged.
     """
-    machine = _Machine(persistent)
+    machine = _Machine(persistent, max(size, MAX_EXPANDED))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of invalid escapes in text
         for steps, (code, argument, _) in enumerate(pickletools.genops(cast(Any, part))):
@@ -80,12 +81,12 @@ def load(part: Part, persistent: Callable[[Any], Any] | None = None) -> Any:
 class _Machine:
     """Stack, marks and memo of one pickle. A method `do_X` does the opcode X; what has no method is refused."""
 
-    def __init__(self, persistent: Callable[[Any], Any] | None):
+    def __init__(self, persistent: Callable[[Any], Any] | None, room: int):
         self.stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
         self._persistent = persistent
-        self._built = 0
+        self._built, self._room = 0, room
 
     def step(self, name: str, argument: Any) -> None:
         if name in _VALUES:
@@ -257,7 +258,13 @@ class _Machine:
             self._built += 1 + len(arg) if isinstance(arg, _SIZED) else 1
         if self._built > MAX_BUILT:
             raise Refused(f"it asks to build more than {MAX_BUILT} bytes or values, which no checkpoint needs")
-        self.stack.append(construct(target, args, called))
+        made = construct(target, args, called)
+        is_new = isinstance(made, np.ndarray) and not any(made is arg for arg in args)
+        if is_new and isinstance(made.base, np.ndarray) and made.nbytes > made.base.nbytes:
+            self._room -= made.size  # it costs a few bytes of the file, and its full size wherever it is copied
+            if self._room < 0:
+                raise Refused("its tensors repeat more numbers than it holds; get the file from another source")
+        self.stack.append(made)
 
     def do_BUILD(self, _: Any) -> None:
         """Gives an object its state: kept in a record; a dict's attributes (a state dict's `_metadata`) are dropped."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from v2s_jax.interop.records import Damaged, Global, Record, Refused, shown
+from v2s_jax.interop.records import Damaged, Global, Record, Refused, shares_hash, shown
 from v2s_jax.interop.tensors import TENSORS, lengths, typed
 
 _CALL = (
@@ -50,12 +50,20 @@ class Pending:
 
 
 def key(value: Any) -> Any:
-    """`value` if it may be a key of a dict or member of a set: hashing a nested tuple can take forever."""
+    """`value` if it may be a key of a dict or member of a set.
+
+    Hashing a nested tuple can take forever, and so can a dict of numbers that have one hash.
+
+    Raises:
+        Refused: it may not.
+    """
     parts = value if isinstance(value, tuple) else (value,)
     if len(parts) > 16 or not all(
         isinstance(part, str | bytes | int | float | None | Record | Global) for part in parts
     ):
         raise Damaged(f"it uses a {type(value).__name__} as a key")
+    if any(map(shares_hash, parts)):
+        raise Damaged("it uses a number of more than eighteen digits as a key")
     return value
 
 

@@ -5,6 +5,7 @@ dtypes, slices, ranges, and the two kinds of this file. `plain` turns configs am
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +74,11 @@ def shown(text: Any) -> str:
     """Text of a file, or of an error about it, as fit for a message: short, and free of control characters."""
     text = ascii(str(text)[:200])[1:-1]
     return text if len(text) <= 200 else text[:200] + "..."
+
+
+def shares_hash(value: Any) -> bool:
+    """Whether a value is a number with the hash of a smaller one, so that a dict of such can be slow without end."""
+    return isinstance(value, int | float) and abs(value) >= sys.hash_info.modulus
 
 
 def plain(tree: Any, where: str | os.PathLike) -> Any:
@@ -144,7 +150,7 @@ def _inside(record: Record) -> Any:
 
 def _inside_key(key: Any) -> Any:
     inside = _inside(key) if isinstance(key, Record) else key
-    return inside if isinstance(inside, str | int) else key
+    return inside if isinstance(inside, str | int) and not shares_hash(inside) else key
 
 
 def check_tree(tree: Any) -> None:

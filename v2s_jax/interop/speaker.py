@@ -13,7 +13,7 @@ from v2s_jax.constants import HOP_LENGTH, SAMPLE_RATE
 from v2s_jax.errors import V2SError
 from v2s_jax.features.speaker_mel import PARTIAL_FRAMES, SPEAKER_MELS
 from v2s_jax.interop.load import Info, load, weight_shapes
-from v2s_jax.interop.table import export_weights, import_weights
+from v2s_jax.interop.table import count, export_weights, import_weights, shape_of, unwrapped
 from v2s_jax.interop.tables.speaker import entries
 from v2s_jax.interop.torch_file import read_checkpoint
 from v2s_jax.models.inference import Inference
@@ -54,16 +54,17 @@ def read(
         raise V2SError(f"{path}: its tensors say all there is to know; leave {config} out")
     tree = read_checkpoint(path)
     state = tree.get("model_state", tree) if isinstance(tree, dict) else {}
-    if not isinstance(state, dict) or not isinstance(state.get(_FIRST), np.ndarray):
+    tensors = unwrapped(state, path) if isinstance(state, dict) else {}
+    if not any(key.startswith("lstm.") for key in tensors):
         raise V2SError(f"{path}: holds no GE2E speaker encoder (no tensor {_FIRST})")
-    ours = _config(state, path)
+    ours = _config(tensors)
     loss = {key: np.asarray([start], np.float32) for key, start in zip(_LOSS, (10.0, -5.0), strict=True)}
-    weights, left = import_weights(entries(ours.to_dict()), loss | state, weight_shapes(ours, path), path)
+    weights, left = import_weights(entries(ours.to_dict()), loss | tensors, weight_shapes(ours, path), path)
     info: Info = {
         "kind": "ge2e",
         "source": path.name,
         "licence": _LICENCE,
-        "left": [*left, *(key for key in tree if state is not tree and key not in ("model_state", "step"))],
+        "left": [*left, *(str(key) for key in tree if state is not tree and key not in ("model_state", "step"))],
         "audio": {"sample_rate": SAMPLE_RATE, "hop_size": HOP_LENGTH, "frames": PARTIAL_FRAMES, "mel": "power"},
         "warnings": [],
     }
@@ -98,19 +99,13 @@ def to_original(config: Mapping[str, Any], weights: Mapping[str, Any], info: Inf
     return {"pretrained.pt": {"step": info.get("step", 0), "model_state": state}}
 
 
-def _config(state: Mapping[str, Any], path: Path) -> ConfigDict:
-    """The architecture, read off the tensors.
-
-    Raises:
-        V2SError: there is none that they fit.
-    """
+def _config(state: Mapping[str, Any]) -> ConfigDict:
+    """The architecture, read off the tensors; those that are missing are left to `import_weights` to list."""
     config = default_config("published")
-    try:
-        config.layers = sum(key.startswith("lstm.weight_ih_l") for key in state)
-        config.hidden = state[_FIRST].shape[0] // 4
-        config.mels = state[_FIRST].shape[1]
-        config.projection = state["lstm.weight_hr_l0"].shape[0] if "lstm.weight_hr_l0" in state else 0
-        config.dim = state["linear.weight"].shape[0]
-    except (KeyError, IndexError, AttributeError) as error:
-        raise V2SError(f"{path}: its tensors are not those of a GE2E speaker encoder ({error})") from error
+    rows, config.mels = shape_of(state, [_FIRST], (4 * config.hidden, config.mels))
+    rows, _ = shape_of(state, [_FIRST, "lstm.weight_hh_l0"], (rows, 0))
+    config.layers, config.hidden = count(state, r"lstm\.\w+_l(\d{1,2})"), rows // 4
+    config.projection, _ = shape_of(state, ["lstm.weight_hr_l0"], (0, config.hidden))
+    (dim,) = shape_of(state, ["linear.bias"], (config.dim,))
+    config.dim, _ = shape_of(state, ["linear.weight"], (dim, 0))
     return config

@@ -4,7 +4,8 @@ Pure numpy, so that `v2s_jax.interop.torch` can read it without jax. A part's ta
 from the part's config to a list of entries.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from v2s_jax.errors import V2SError
 from v2s_jax.interop.records import shown
 
+_WRAPPER = "module."
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -100,6 +102,41 @@ def below(part: str, table: Sequence[Entry]) -> list[Entry]:
         )
         for entry in table
     ]
+
+
+def text_keys(state: Mapping[Any, Any], where: Any) -> dict[str, Any]:
+    """A file's tensors, whose keys are all text.
+
+    Raises:
+        V2SError: they are not.
+    """
+    odd = next((key for key in state if not isinstance(key, str)), None)
+    if odd is not None:
+        raise V2SError(f"{where}: one of its tensors has the key {shown(odd)}; expected names, as in a state dict")
+    return dict(state)
+
+
+def unwrapped(state: Mapping[Any, Any], where: Any) -> dict[str, Any]:
+    """A file's tensors without the `module.` that `DataParallel` puts before every key.
+
+    Raises:
+        V2SError: a key is no text.
+    """
+    named = text_keys(state, where)
+    prefix = _WRAPPER if all(key.startswith(_WRAPPER) for key in named) else ""
+    return {key.removeprefix(prefix): value for key, value in named.items()}
+
+
+def shape_of(state: Mapping[str, Any], keys: Iterable[str], default: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the first of several tensors that is there with as many axes as the default; else the default."""
+    shapes = (state[key].shape for key in keys if isinstance(state.get(key), np.ndarray))
+    return next((shape for shape in shapes if len(shape) == len(default)), default)
+
+
+def count(state: Iterable[str], pattern: str) -> int:
+    """How many numbered parts there are: one more than the highest number that the pattern's group has in a key."""
+    found = (re.match(pattern, key) for key in state)
+    return 1 + max((int(match[1]) for match in found if match), default=-1)
 
 
 def import_weights(

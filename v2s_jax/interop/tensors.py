@@ -12,7 +12,7 @@ import numpy as np
 
 from v2s_jax.interop.records import Damaged, Global, Refused
 
-_MAX_EXPANDED = 1 << 24  # elements of a tensor larger than its storage, made by `expand`
+MAX_EXPANDED = 1 << 24  # elements of tensors larger than their storages, made by `expand`
 _MAX_DIMS = 32
 _STORAGE_MODULES = ("torch", "torch.storage", "torch.cuda")
 
@@ -94,7 +94,7 @@ def tensor(
     count, last = math.prod(size), sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if count == 0:
         return np.zeros(size, storage.dtype)
-    if lengths((offset,))[0] + last >= len(storage) or count > max(len(storage), _MAX_EXPANDED):
+    if lengths((offset,))[0] + last >= len(storage) or count > max(len(storage), MAX_EXPANDED):
         raise Damaged(f"it holds a tensor of shape {size} that reaches beyond its {len(storage)} stored numbers")
     width = storage.dtype.itemsize
     strides = tuple(step * width for step in stride)

@@ -97,12 +97,13 @@ def _read(path: Path, file: BinaryIO) -> Any:
     if size == 0:
         raise Refused("it is empty; fetch the file again")
     data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    # Before PyTorch's two: a header's length may begin with their first bytes, while neither has a brace at byte 8.
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= _MAX_HEADER:
+        return _read_safetensors(path, data)
     if data[:2] == b"PK":
         return read_zip(file, data)
     if data[:1] == b"\x80":
         return read_legacy(data)
-    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= _MAX_HEADER:
-        return _read_safetensors(path, data)
     if data[257:262] == b"ustar":
         raise Refused(
             "it is a tar archive, as PyTorch wrote before 2018; open it with torch.load and torch.save it again"

@@ -41,7 +41,7 @@ def read_legacy(data: mmap.mmap) -> Any:
 def _one(data: mmap.mmap, start: int, storages: "_Storages | None" = None) -> tuple[Any, int]:
     """A pickle's tree, and where it ends."""
     part = Part(data, start)
-    return load(part, storages), part.tell()
+    return load(part, storages, len(data)), part.tell()
 
 
 class _Storages:

@@ -38,7 +38,7 @@ def read_zip(file: BinaryIO, data: mmap.mmap) -> Any:
             raise Refused(
                 "its numbers are big-endian; save it again on a little-endian machine, such as any x86 or ARM"
             )
-        return load(Part(pickle.tobytes()), content.storage)
+        return load(Part(pickle.tobytes()), content.storage, len(data))
 
 
 class _Archive:

@@ -159,7 +159,11 @@ class Generator(nnx.Module):
 def _check(config: ConfigDict, rates: tuple, taps: tuple, kernels: tuple, dilations: tuple) -> None:
     if config.resblock not in ("1", "2"):
         raise ValueError(f'resblock is {config.resblock!r}, expected "1" or "2"')
-    if not rates or len(rates) != len(taps) or any(size < rate for rate, size in zip(rates, taps, strict=True)):
+    if (
+        not rates
+        or len(rates) != len(taps)
+        or any(not 1 <= rate <= size for rate, size in zip(rates, taps, strict=True))
+    ):
         raise ValueError(f"upsample_kernel_sizes {taps} do not fit upsample_rates {rates}")
     if not kernels or len(kernels) != len(dilations) or any(size % 2 == 0 for size in kernels):
         raise ValueError(f"resblock_kernel_sizes {kernels} are not odd or do not fit their dilations {dilations}")

@@ -88,7 +88,7 @@ def checked_config(config: Any, section: Section, where: Path) -> ConfigDict:
         raise V2SError(f"{where}: not a config of this version's {chosen['name']} {key} ({'; '.join(problems)})")
     try:
         return ConfigDict(config | {key: _as_tuples(chosen)})
-    except (TypeError, ValueError) as error:  # other sections may hold what no config can, such as a dot in a name
+    except (AttributeError, TypeError, ValueError) as error:  # others may hold what no config can: a dot in a name
         raise V2SError(f"{where}: not a config ({error}); fetch the model again") from error
 
 

@@ -4,6 +4,7 @@ Weight and spectral norm are written out here, with `weight_g`, `weight_v`, `wei
 parameters and buffers: PyTorch's own hooks of these names are deprecated, and its successors have other names.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,7 +138,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Mapping[str, Any]):
         super().__init__()
-        width = config["upsample_initial_channel"]
+        width, self.hop = config["upsample_initial_channel"], math.prod(config["upsample_rates"])
         self.conv_pre = Conv(config["num_mels"], width, 7)
         self.ups, self.resblocks = nn.ModuleList(), nn.ModuleList()
         self.blocks_per_stage = len(config["resblock_kernel_sizes"])
@@ -149,13 +150,14 @@ class Generator(nn.Module):
         self.conv_post = Conv(width, 1, 7)
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """[B, num_mels, M] to [B, 1, samples], in [-1, 1]."""
+        """[B, num_mels, M] to [B, 1, hop * M], in [-1, 1]; what odd kernels give beyond is cut off, as in JAX."""
         x = self.conv_pre(log_mel)
         for index, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, _SLOPE))
             blocks = self.resblocks[index * self.blocks_per_stage : (index + 1) * self.blocks_per_stage]
             x = sum(block(x) for block in blocks) / self.blocks_per_stage
-        return torch.tanh(self.conv_post(F.leaky_relu(x, _LAST_SLOPE)))
+        wave = torch.tanh(self.conv_post(F.leaky_relu(x, _LAST_SLOPE)))
+        return wave[..., : self.hop * log_mel.shape[-1]]
 
 
 class PeriodCritic(nn.Module):
