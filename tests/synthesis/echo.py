@@ -42,6 +42,7 @@ class Tunable(Echo):
     def __init__(self, **settings):
         super().__init__(fields=("mouth", "audio", "speaker_embedding"), **settings)
         self.inputs, self.knobs = frozenset({"mouth"}), {"gain": 0.5}
+        self.limits = {"gain": (0.0, 2.0)}
 
     def synthesize(self, batch, rngs, sampler=None):
         assert batch.speaker_embedding is None and batch.audio is None

@@ -78,6 +78,9 @@ def test_a_sampler_can_be_set_without_another_program(make_clip):
     assert plain.fingerprint() != tuned.fingerprint()
     with pytest.raises(V2SError, match="this model's sampler has no 'again': it knows gain"):
         echo(kind=Tunable, sampler={"again": 1.0})
+    for value in (3.0, -0.5, float("nan")):
+        with pytest.raises(V2SError, match="this model's sampler has gain = .*: expected a number from 0 to 2"):
+            echo(kind=Tunable, sampler={"gain": value})
     with pytest.raises(V2SError, match="this model's sampler has no 'gain': it knows none"):
         echo(sampler={"gain": 1.0})
 

@@ -92,7 +92,8 @@ class Network:
         self.rate = MEL_PER_FRAME if system.kind == "mel" else SAMPLES_PER_FRAME
         self.fields = getattr(system, "inputs", system.fields & SILENT)
         self.takes_voice = "speaker_embedding" in self.fields | getattr(system, "optional", frozenset())
-        self.knobs = _turned(getattr(system, "knobs", {}), knobs)
+        self._limits = getattr(system, "limits", {})
+        self.knobs = _turned(getattr(system, "knobs", {}), knobs, self._limits)
         self.rungs, self.batch_size, self.units = ladder(window), whole_rows(batch_size), units
         if units and not hasattr(system, "units"):
             raise V2SError(f"this {type(system).__name__} model has no units inside; name one with a content stage")
@@ -116,7 +117,7 @@ class Network:
             V2SError: the system has no such knob.
         """
         other = copy.copy(self)
-        other.knobs = _turned(self.knobs, knobs)
+        other.knobs = _turned(self.knobs, knobs, self._limits)
         return other
 
     @property
@@ -193,9 +194,21 @@ class Network:
         return self._everywhere, batch, self._key, knobs or None
 
 
-def _turned(own: Mapping[str, float], knobs: Mapping[str, float] | None) -> dict[str, float]:
-    """Values of all knobs, those of `knobs` in place of the system's own."""
+def _turned(
+    own: Mapping[str, float], knobs: Mapping[str, float] | None, limits: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
+    """Values of all knobs, those of `knobs` in place of the system's own.
+
+    Raises:
+        V2SError: there is no such knob, or a value is out of its limits.
+    """
     if unknown := sorted((knobs or {}).keys() - own.keys()):
         known = f"it knows {', '.join(own)}" if own else "it knows none"
         raise V2SError(f"this model's sampler has no {unknown[0]!r}: {known}")
+    for name, value in (knobs or {}).items():
+        least, most = limits.get(name, (-np.inf, np.inf))
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        if not fits or not least <= value <= most:
+            within = f" from {least:g} to {most:g}" if name in limits else ""
+            raise V2SError(f"this model's sampler has {name} = {value!r}: expected a number{within}")
     return dict(own) | dict(knobs or {})

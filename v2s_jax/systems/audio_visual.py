@@ -127,6 +127,7 @@ class AudioVisual(LipReader):
                 self.spoil = Spoil(tuple(config.spoil.snr), tuple(config.spoil.gap))
                 own |= CLEAN
         self.own_knobs, self.knobs = frozenset(own), own  # a base that refines keeps its own rounds
+        self.limits = {"rounds": (0.0, float(MOST_ROUNDS)), "snr": (-1e2, 1e3), "gap": (0.0, 1.0)}
         if "dropout" in config.procedure:
             self.drop = ModalityDropout(**config.modality_dropout)
         needed = {"mouth", "speaker_embedding"} & self.fields
@@ -134,6 +135,7 @@ class AudioVisual(LipReader):
             self.base = build(config.v2a, rngs, dtype)
             needed |= getattr(self.base, "inputs", self.base.fields & SILENT)
             self.knobs = dict(getattr(self.base, "knobs", {})) | self.knobs
+            self.limits = dict(getattr(self.base, "limits", {})) | self.limits
         elif self.hears and config.base == "none":
             needed.add("draft" if self.drafts else "audio")
         self.inputs = frozenset(needed)

@@ -25,6 +25,7 @@ class System(Protocol):
         fields: names of the `Batch` fields that it reads, besides `length`.
         inputs: if it is there, those of them that `synthesize` reads; else they are `SILENT`, as far as they are named.
         knobs: if it is there, what a call of `synthesize` may change of its sampling, by name, and the values of old.
+        limits: if it is there, least and greatest value of some of them.
         kind: what `synthesize` returns; systems that make no speech are validated by their losses alone.
         utterances: if it is there and more than 1, so many neighbouring rows of a batch are of one speaker.
         clusters: if it is there, how many kinds of `units` it can tell apart.

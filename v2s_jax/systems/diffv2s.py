@@ -110,7 +110,7 @@ class DiffV2S(nnx.Module):
             if not fits:
                 raise ValueError(f"system.{name} is {config[name]!r}: expected {expected}")
         samplers.check(config.sampler, self.path)
-        self.knobs = samplers.knobs_of(config.sampler)
+        self.knobs, self.limits = samplers.knobs_of(config.sampler), samplers.limits(config.sampler)
         if not config.drop:
             del self.knobs["classifier_free"]  # the decoder never learned to do without the condition
         self.encoder = avhubert.AVHuBERT(config.encoder, rngs=rngs, dtype=dtype)

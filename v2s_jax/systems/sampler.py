@@ -47,6 +47,11 @@ def knobs_of(config: ConfigDict) -> dict[str, float]:
     return {name: float(config[name]) for name in KNOBS if name != "guidance" or config.guidance_by != "none"}
 
 
+def limits(config: ConfigDict) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of every knob."""
+    return {"evaluations": (1.0, float(config.most)), "guidance": (0.0, 1e4), "classifier_free": (-1e2, 1e2)}
+
+
 def check(config: ConfigDict, path: GaussianPath) -> None:
     """Makes sure that the section can be used.
 
@@ -57,7 +62,7 @@ def check(config: ConfigDict, path: GaussianPath) -> None:
     ranges = {
         "eta": (0 <= config.eta <= 1, "a share from 0 to 1"),
         "most": (config.most >= 1, "1 or more"),
-        "evaluations": (config.evaluations >= 1, "1 or more"),
+        "evaluations": (1 <= config.evaluations <= config.most, f"1 to sampler.most, {config.most}"),
         "guided": (
             len(config.guided) == 2 and 0 <= config.guided[0] <= config.guided[1] <= 1,
             "two times, the lesser first, from 0 to 1",
