@@ -13,6 +13,7 @@ from v2s_jax.media.audio import read_wav, write_wav
 from v2s_jax.media.clip import load_clip
 from v2s_jax.models.inference import evaluation_mode
 from v2s_jax.models.rngs import Rngs
+from v2s_jax.synthesis import voice
 from v2s_jax.synthesis.pretrained import load_pretrained
 from v2s_jax.synthesis.speaker_encoder import DEFAULT_ENCODER, UtteranceEncoder
 from v2s_jax.synthesis.synthesizer import Synthesizer
@@ -62,6 +63,13 @@ def test_a_recording_gives_its_voice_without_a_look_at_the_face(faces, clip, own
     assert np.abs(found.log_mel - own).max() > 1e-3 and "face" not in found.timings
     np.testing.assert_array_equal(voiced.voice.speaker, UtteranceEncoder(DEFAULT_ENCODER)(read_wav(wav)))
     np.testing.assert_allclose(faces(clip).log_mel, own, atol=1e-5)  # which is as it was
+
+
+@pytest.mark.parametrize("wave", [np.zeros(16000), np.full(800, 0.1), np.full(16000, np.nan)], ids=["", "short", "nan"])
+def test_a_recording_without_a_voice_is_refused(wave, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr(voice, "read_wav", lambda path: wave.astype(np.float32))
+    with pytest.raises(V2SError, match="silent.wav: no voice to be heard in .* record 0.5 s of speech or more"):
+        faces.in_voice_of(tmp_path / "silent.wav")
 
 
 def test_a_model_without_a_choice_of_voice_says_so(talker_clip, tmp_path):
