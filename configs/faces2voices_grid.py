@@ -3,6 +3,7 @@
 Data: as configs/avhubert_pretrain_grid.py says, with `--face-encoder dlib` for its `prepare tokens`.
 Encoder: as that file says.
 Command: `v2s-jax train --config=configs/faces2voices_grid.py --workdir=runs/faces2voices_grid`
+The decoder is a DiT; `--config=configs/faces2voices_grid.py:unet1d` takes the U-Net of Matcha's type.
 """
 
 from v2s_jax.systems import faces2voices
@@ -14,12 +15,13 @@ ENCODER = dict(  # as of configs/avhubert_pretrain_grid.py
 )
 
 
-def get_config():
+def get_config(decoder: str = "dit"):
     """The experiment."""
     config = default_config()
-    config.system = faces2voices.default_config("tiny", "dit", clusters=100, face=128)
+    config.system = faces2voices.default_config("tiny", decoder, clusters=100, face=128)
     config.system.encoder.update(ENCODER)
-    config.system.decoder.update({"layers": 4, "width": 160, "hidden": 480})
+    if decoder == "dit":
+        config.system.decoder.update({"layers": 4, "width": 160, "hidden": 480})
     config.system.crop = 56
     config.system.ctc_weight = 0.1
     config.system.prediction = "x_1"

@@ -19,10 +19,10 @@ from v2s_jax.systems import faces2voices
 from v2s_jax.training.defaults import default_config
 
 
-def get_config():
-    """The experiment."""
+def get_config(decoder: str = "dit"):
+    """The experiment; `unet1d` behind the file's name takes the U-Net of Matcha's type."""
     config = default_config()
-    config.system = faces2voices.default_config("large")
+    config.system = faces2voices.default_config("large", decoder)
 
     config.data.path = "data/lrs3"
     config.data.batch_size = 64

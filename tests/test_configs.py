@@ -48,6 +48,18 @@ def test_every_variant_of_an_av2a_builds(variant):
     assert all(hasattr(system, part) for part in parts)
 
 
+@pytest.mark.parametrize("path", ["faces2voices_grid", "faces2voices_lrs3"])
+def test_another_decoder_is_a_variant_and_not_a_name_alone(path):
+    file = CONFIGS[0].parent / f"{path}.py"
+    config = load_config(f"{file}:unet1d")
+    system = nnx.eval_shape(lambda: build(config.system, Rngs(0)))
+    assert type(system.decoder).__name__ == "UNet1d"
+    config = load_config(file)
+    config.system.decoder.name = "unet1d"
+    with pytest.raises(V2SError, match="decoder.name is 'unet1d', but .*: take a variant of the config"):
+        nnx.eval_shape(lambda: build(config.system, Rngs(0)))
+
+
 @pytest.mark.parametrize("path", ["av2a_grid", "av2a_wavegan_grid"])
 def test_a_base_is_a_word_behind_the_variant(path):
     config = load_config(f"{CONFIGS[0].parent / path}.py:dropout,pretrained,base")

@@ -90,6 +90,13 @@ def test_the_same_noise_becomes_the_same_speech(decoder):
     assert (found[0][1, 16:] == np.float32(LOG_FLOOR)).all()
 
 
+def test_a_misspelled_setting_is_refused():
+    theirs, _ = pair("dit")
+    _, clip, fields = given()
+    with pytest.raises(V2SError, match="the setting of prosody is 'pitch_shfit': .* knows pitch_shift"):
+        theirs(*clip, **fields, pitch_shfit=3.0)
+
+
 def test_a_given_voice():
     theirs, _ = pair("dit")
     batch, clip, fields = given(face_embedding=None, speaker_embedding=clips().speaker_embedding)

@@ -13,7 +13,6 @@ from tests.small_vocoder import filled
 from v2s_jax.models import prosody
 from v2s_jax.models.prosody import (
     CONTROLS,
-    ENERGY_SCALE,
     PITCH_CENTRE,
     PITCH_SCALE,
     ContourEmbedding,
@@ -80,9 +79,11 @@ def test_a_flat_voice_is_at_its_mean():
     np.testing.assert_allclose(wide[0, 2] / wide[0, 1], 4, rtol=1e-3)
 
 
-def test_energy_moves_by_decibels():
-    louder = controlled(energy_shift=20.0).energy - measured(HZ, ENERGY).energy
-    np.testing.assert_allclose(louder[MASK], math.log(10) / ENERGY_SCALE, rtol=1e-4)
+def test_a_mel_is_as_much_louder_as_it_is_told():
+    mel, mask = jnp.full((1, 4, 80), -3.0), jnp.array([[True, True, True, False]])
+    found = np.asarray(prosody.louder(mel, mask, jnp.float32(20.0)))
+    np.testing.assert_allclose(found[0, :3], -3 + math.log(10), rtol=1e-5)
+    np.testing.assert_array_equal(found[0, 3], -3)
 
 
 def test_contours_run_about_the_middle():

@@ -24,7 +24,7 @@ from v2s_jax.training.step import make_train_step
 BRANCHES = {
     "content": {"content", "text_head"},
     "timbre": {"timbre"},
-    "prosody": {"voiced", "expression", "prosody"},
+    "prosody": {"content", "voiced", "expression", "prosody"},
     "decoder": {"contour", "decoder"},
 }
 
@@ -75,6 +75,13 @@ def branch(path):
     return path.removeprefix("voice/").split("/")[0]
 
 
+def test_the_units_table_trains_where_it_is_first_read():
+    system = nnx.eval_shape(lambda: build(small_config(), Rngs(0)))
+    players = {stage: make_players(system, system.stages()[stage], default_config())[0] for stage in BRANCHES}
+    owners = [stage for stage, player in players.items() if "voice/content/table" in player.actions]
+    assert owners == ["prosody"]
+
+
 @pytest.mark.parametrize("stage", [*BRANCHES, "joint"])
 def test_a_stage_is_of_its_own_parts(stage):
     system = nnx.eval_shape(lambda: build(small_config(ctc_weight=0.1), Rngs(0)))
@@ -106,6 +113,8 @@ def test_it_speaks_from_the_face_in_one_program_for_all_counts_and_voices():
         assert np.abs(run(silent(), system.knobs | changes) - two).max() > 1e-4, changes
     assert len(traces) == 1
     np.testing.assert_allclose(run(silent(), {}), two, atol=1e-4)  # what its config says
+    raised = run(silent(), system.knobs | {"energy_shift": 20.0})
+    np.testing.assert_allclose(raised[0], two[0] + np.log(10), atol=1e-4)
 
 
 def test_a_padded_clip_equals_the_clip_alone():
@@ -159,18 +168,19 @@ def test_the_truth_is_told_in_training_alone():
         system = small(teach={"units": 0.0, "speaker": 0.0, "prosody": rate}, drop={name: 0.0 for name in drops})
         return np.asarray(condition_of(system if training else evaluation_mode(system)))
 
-    drops = ("content", "speaker", "prosody")
+    drops = ("content", "speaker", "prosody", "all")
     assert np.abs(condition(1.0, True) - condition(0.0, True)).max() > 1e-2
     np.testing.assert_array_equal(condition(1.0, False), condition(0.0, False))
 
 
-def test_conditions_are_dropped_each_on_its_own():
+def test_conditions_are_dropped_each_on_its_own_and_all_at_once():
     def condition(**rates):
-        drop = {"content": 0.0, "speaker": 0.0, "prosody": 0.0} | rates
+        drop = {"content": 0.0, "speaker": 0.0, "prosody": 0.0, "all": 0.0} | rates
         system = small(drop=drop, teach={"units": 0.0, "speaker": 0.0, "prosody": 0.0})
         return np.asarray(condition_of(nnx.view(system, use_running_average=True)))
 
     assert not condition(content=0.999, speaker=0.999, prosody=0.999).any()
+    assert not condition(all=0.999).any()
     alone = condition(speaker=0.999)
     assert not alone[..., 16:].any() and alone[..., :16].any()
     prosody, content = (condition(speaker=0.999, **{name: 0.999}) for name in ("content", "prosody"))
@@ -205,6 +215,9 @@ def test_choices_of_the_flow():
 def test_settings_that_do_not_fit_are_refused():
     for changes, sentence in (
         ({"speaker_from": "both"}, "system.speaker_from is 'both': expected face, audio, none"),
+        ({"drop": {"all": 1.5}}, "system.drop.all is 1.5: expected a number from 0 to 1"),
+        ({"smoothing": -1.0}, "system.smoothing is -1.0: expected a number from 0 to 1"),
+        ({"sampler": {"evaluations": 100}}, "system.sampler.evaluations is 100: expected 1 to sampler.most, 8"),
         ({"prediction": "x_0"}, "system.prediction is 'x_0': expected one of x_1, velocity"),
     ):
         with pytest.raises(ValueError, match=sentence.replace("expected face", "expected one of face")):

@@ -126,6 +126,10 @@ class ContourEmbedding(nnx.Module):
 
 
 CONTROLS = {"pitch_shift": 0.0, "pitch_range": 1.0, "energy_shift": 0.0, "contour_speed": 1.0}
+LIMITS = {
+    **{"pitch_shift": (-36.0, 36.0), "pitch_range": (0.0, 10.0)},
+    **{"energy_shift": (-60.0, 60.0), "contour_speed": (0.1, 10.0)},
+}
 
 
 def control(contours: Contours, mask: Bool[Array, "B M"], settings: dict[str, Float[Array, ""]]) -> Contours:
@@ -135,8 +139,9 @@ def control(contours: Contours, mask: Bool[Array, "B M"], settings: dict[str, Fl
         contours: as predicted.
         mask: True at valid frames.
         settings: traced, by the names of `CONTROLS`: `pitch_shift` in semitones; `pitch_range`, by which the pitch's
-            distance from its mean is multiplied, 0 for a flat voice; `energy_shift` in decibels; `contour_speed`, at
-            which all contours run about the clip's middle.
+            distance from its mean is multiplied, 0 for a flat voice; `contour_speed`, at which all contours run about
+            the middle. Mean and middle are those of a window where a long clip is spoken in several; `energy_shift` is
+            for `louder`.
     """
     length = mask.sum(1, keepdims=True)
     middle = (length - 1) / 2
@@ -147,4 +152,14 @@ def control(contours: Contours, mask: Bool[Array, "B M"], settings: dict[str, Fl
     mean = (weight * pitch).sum(1, keepdims=True) / jnp.maximum(weight.sum(1, keepdims=True), 1e-6)
     shift = settings["pitch_shift"] * (math.log(2) / 12 / PITCH_SCALE)
     pitch = mean + settings["pitch_range"] * (pitch - mean) + shift
-    return Contours(voicing, pitch, energy + settings["energy_shift"] * (math.log(10) / 20 / ENERGY_SCALE))
+    return Contours(voicing, pitch, energy)
+
+
+def louder(
+    log_mel: Float[Array, "B M 80"], mask: Bool[Array, "B M"], decibels: Float[Array, ""]
+) -> Float[Array, "B M 80"]:
+    """A mel so much louder where there is a frame.
+
+    It is the mel that is moved and not the contour of energy, which a decoder trained on one microphone hardly heeds.
+    """
+    return jnp.where(mask[..., None], log_mel + decibels * (math.log(10) / 20), log_mel)

@@ -48,8 +48,16 @@ def build_denoiser(config: ConfigDict, rngs: nnx.Rngs, dtype: DTypeLike = jnp.fl
         dtype: of the computation.
 
     Raises:
-        V2SError: there is no such denoiser.
+        V2SError: there is no such denoiser, or the section is that of another.
     """
+    if config.name in DENOISERS:
+        usual = importlib.import_module(DENOISERS[config.name].split(":")[0]).default_config()
+        lacking, strange = sorted(set(usual) - set(config)), sorted(set(config) - set(usual))
+        if lacking and strange:
+            raise V2SError(
+                f"decoder.name is {config.name!r}, but the section has {strange[0]} and no {lacking[0]}, as another "
+                "denoiser's: take a variant of the config such as configs/faces2voices_grid.py:unet1d"
+            )
     return construct(DENOISERS, "decoder", config, rngs, dtype)
 
 

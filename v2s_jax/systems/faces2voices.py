@@ -24,6 +24,7 @@ from v2s_jax.generative.flow_matching import CondOT, flow_matching_loss
 from v2s_jax.generative.times import logit_normal_times, stratified_times
 from v2s_jax.models import avhubert, dit, mel_transformer, unet1d
 from v2s_jax.models.inference import evaluation_mode
+from v2s_jax.models.prosody import LIMITS, louder
 from v2s_jax.models.registry import build_denoiser
 from v2s_jax.models.remat import KEEP_ALL
 from v2s_jax.systems import sampler as samplers
@@ -73,7 +74,8 @@ def default_config(size: str = "large", decoder: str = "dit", clusters: int = 10
             ctc_weight=0.0,  # of spelling the text, beside the units
             weights=ConfigDict({part: 1.0 for part in PARTS}),  # of the losses where parts train together
             teach=ConfigDict({"units": 0.5, "speaker": 0.5, "prosody": 0.5}),  # share of rows told the truth
-            drop=ConfigDict({"content": 0.1, "speaker": 0.1, "prosody": 0.1}),  # each on its own
+            # Of conditions, each on its own, and all at once: what guidance leads away from.
+            drop=ConfigDict({"content": 0.1, "speaker": 0.1, "prosody": 0.1, "all": 0.1}),
             sigma_min=1e-4,
             prediction="velocity",  # or x_1
             norm="l2",
@@ -106,6 +108,7 @@ class Faces2Voices(nnx.Module):
         self.fields = self.inputs | self.voice.truth | {"audio"}
         sampling = {name: float(config.sampler[name]) for name in ("evaluations", "classifier_free")}
         self.knobs = sampling | self.voice.knobs
+        self.limits = samplers.limits(config.sampler) | LIMITS
 
     def speak(self, batch: Batch, rngs: nnx.Rngs | None = None, knobs: samplers.Knobs | None = None) -> Voice:
         """What the three stages make of clips; arguments as of `VoiceStages`."""
@@ -198,7 +201,10 @@ class Faces2Voices(nnx.Module):
             samplers.clip_noise(batch, rngs),
             knobs=knobs,
         )
-        return spoken_mel(unstack(x_1), batch.need("length"))
+        mel = spoken_mel(unstack(x_1), batch.need("length"))
+        if "energy_shift" not in knobs:
+            return mel
+        return louder(mel, jnp.repeat(mask, MEL_PER_FRAME, 1), jnp.asarray(knobs["energy_shift"], jnp.float32))
 
     def units(self, batch: Batch) -> Int[Array, "B half_frames"]:
         """The likeliest unit of each 1/50 s of the content; beyond each clip's length they mean nothing."""
@@ -212,9 +218,9 @@ class Faces2Voices(nnx.Module):
     def stages(self) -> dict[str, Rules]:
         """The parts one after the other, or "joint" all at once; then "reflow". The encoder stays as it is."""
         own = {
-            "content": "voice/(content|text_head)/.*",
+            "content": "voice/(content/(?!table$)|text_head/).*",
             "timbre": "voice/timbre/.*",
-            "prosody": "voice/(voiced|expression|prosody)/.*",
+            "prosody": "voice/(content/table|(voiced|expression|prosody)/.*)",  # the units' table is first read here
             "decoder": "(voice/contour|decoder)/.*",
         }
         alone = {
@@ -241,6 +247,10 @@ def check(config: ConfigDict, path: CondOT) -> None:
     for name, values in known.items():
         if config[name] not in values:
             raise ValueError(f"system.{name} is {config[name]!r}: expected one of {', '.join(values)}")
+    shares = {f"{section}.{name}": config[section][name] for section in ("drop", "teach") for name in config[section]}
+    for name, share in (shares | {"smoothing": config.smoothing, "sigma_min": config.sigma_min}).items():
+        if not 0 <= share <= 1:
+            raise ValueError(f"system.{name} is {share!r}: expected a number from 0 to 1")
     expected = UNITS_PER_FRAME * config.content.width + SPEAKER_DIM
     if config.decoder.condition != expected:
         raise ValueError(

@@ -75,8 +75,8 @@ class VoiceStages(nnx.Module):
         self.teach_units, self.teach_speaker, self.teach_prosody = (
             TeacherForcing(config.teach[name]) for name in ("units", "speaker", "prosody")
         )
-        self.drop_content, self.drop_speaker, self.drop_prosody = (
-            nnx.Dropout(config.drop[name]) for name in ("content", "speaker", "prosody")
+        self.drop_content, self.drop_speaker, self.drop_prosody, self.drop_all = (
+            nnx.Dropout(config.drop.get(name, 0.0)) for name in ("content", "speaker", "prosody", "all")
         )
 
     def __call__(
@@ -117,7 +117,9 @@ class VoiceStages(nnx.Module):
     def _kept(self, rows: int, rngs: nnx.Rngs | None) -> dict[str, Float[Array, "B 1 1"]]:
         """1 or 0 for each row and condition."""
         drops = {"content": self.drop_content, "speaker": self.drop_speaker, "prosody": self.drop_prosody}
-        return {name: (drop(jnp.ones((rows, 1, 1)), rngs=rngs) > 0).astype(jnp.float32) for name, drop in drops.items()}
+        ones = jnp.ones((rows, 1, 1))
+        some = (self.drop_all(ones, rngs=rngs) > 0).astype(jnp.float32)
+        return {name: some * (drop(ones, rngs=rngs) > 0) for name, drop in drops.items()}
 
     def _timbre(self, batch: Batch, rngs: nnx.Rngs | None) -> tuple[jax.Array | None, jax.Array]:
         """The guess, if there is one, and the embedding that is used."""

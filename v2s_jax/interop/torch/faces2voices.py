@@ -1,18 +1,20 @@
 """From Faces to Voices in PyTorch (Kim et al. 2025, arXiv 2503.16956): what `systems/faces2voices.py` synthesizes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from v2s_jax.constants import MEL_PER_FRAME
 from v2s_jax.interop.torch.avhubert import AVHuBERT
 from v2s_jax.interop.torch.clips import frame_mask, normalise_mouth, spoken_mel
 from v2s_jax.interop.torch.denoisers import DENOISERS
 from v2s_jax.interop.torch.diffusion import known
 from v2s_jax.interop.torch.flow import GRIDS, KINDS, euler
 from v2s_jax.interop.torch.guidance import guided
-from v2s_jax.interop.torch.voice import VoiceStages
+from v2s_jax.interop.torch.voice import CONTROLS, VoiceStages
 
 
 class Faces2Voices(nn.Module):
@@ -61,8 +63,10 @@ class Faces2Voices(nn.Module):
             [B, 4T, 80], ln 1e-5 beyond each clip's length.
 
         Raises:
-            V2SError: there is no such solver, grid or kind of prediction here.
+            V2SError: there is no such solver, grid, kind of prediction or setting of prosody here.
         """
+        for name in prosody:
+            known(CONTROLS, "the setting of prosody", name)
         sampler = self.config["sampler"]
         known({"euler": euler}, "solver", sampler["solver"])
         known(KINDS, "prediction", self.config["prediction"])
@@ -73,4 +77,6 @@ class Faces2Voices(nn.Module):
         condition = self.voice(lips, length, face_embedding, expression, speaker_embedding, prosody)
         scale = sampler["classifier_free"] if classifier_free is None else classifier_free
         denoiser = guided(self.decoder, condition, mask, scale)
-        return spoken_mel(euler(denoiser, noise, self.config["sigma_min"], self.config["prediction"], times), mask)
+        mel = spoken_mel(euler(denoiser, noise, self.config["sigma_min"], self.config["prediction"], times), mask)
+        shift = prosody.get("energy_shift", 0.0) * math.log(10) / 20
+        return mel + shift * mask.repeat_interleave(MEL_PER_FRAME, 1)[..., None]

@@ -16,7 +16,7 @@ from v2s_jax.interop.torch.conformer import Conformer
 from v2s_jax.interop.torch.expression import ExpressionEncoder
 
 MEL_PER_STEP = MEL_PER_FRAME // UNITS_PER_FRAME
-PITCH_SCALE, ENERGY_SCALE = 0.4, 3.0  # of log F0 and log RMS, as models/prosody.py has them
+PITCH_SCALE = 0.4  # of log F0, as models/prosody.py has it
 CONTROLS = {"pitch_shift": 0.0, "pitch_range": 1.0, "energy_shift": 0.0, "contour_speed": 1.0}
 
 
@@ -102,7 +102,7 @@ def control(contours: Contours, mask: torch.Tensor, settings: Mapping[str, float
     weight = voicing.sigmoid() * mask
     mean = (weight * pitch).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1e-6)
     pitch = mean + settings["pitch_range"] * (pitch - mean) + settings["pitch_shift"] * math.log(2) / 12 / PITCH_SCALE
-    return Contours(voicing, pitch, energy + settings["energy_shift"] * math.log(10) / 20 / ENERGY_SCALE)
+    return Contours(voicing, pitch, energy)
 
 
 class VoiceStages(nn.Module):
