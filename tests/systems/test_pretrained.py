@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from tests import small_diffv2s
+from tests import small_av2a, small_diffv2s
 from tests.small_model import small_config, small_weights
 from v2s_jax.data.batch import Batch
 from v2s_jax.errors import V2SError
 from v2s_jax.models import folder as folders
+from v2s_jax.models.modality_norm import VIDEO
 from v2s_jax.systems.pretrained import assemble, read_pretrained, save_pretrained
 
 
@@ -226,4 +227,18 @@ def test_a_part_chosen_by_name_has_its_own_settings(decoder, tmp_path):
     edited["system"]["decoder"]["heads_of_state"] = 3
     (tmp_path / "model" / "config.json").write_text(json.dumps(edited))
     with pytest.raises(V2SError, match="unknown system.decoder.heads_of_state"):
+        read_pretrained(tmp_path / "model")
+
+
+def test_a_system_inside_another_may_be_of_any_kind(tmp_path):
+    """What `configs/av2a_grid.py:both,pretrained` trains: its base is an AV2A's V2A, not an svts."""
+    section = small_av2a.small_config("both", base="v2a")
+    section.v2a = small_av2a.small_config("video")
+    config = small_diffv2s.save_small(tmp_path / "model", system=section)
+    found, system = read_pretrained(tmp_path / "model")
+    assert found.system.to_dict() == config.system.to_dict() and system.base.state == VIDEO
+    edited = json.loads((tmp_path / "model" / "config.json").read_text())
+    edited["system"]["v2a"]["colour"] = 3
+    (tmp_path / "model" / "config.json").write_text(json.dumps(edited))
+    with pytest.raises(V2SError, match="unknown system.v2a.colour"):
         read_pretrained(tmp_path / "model")

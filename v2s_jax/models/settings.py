@@ -102,12 +102,14 @@ def _default(place: str) -> dict[str, Any]:
     return importlib.import_module(place.split(":")[0]).default_config().to_dict()
 
 
-def _choose_parts(default: dict[str, Any], chosen: dict[str, Any], parts: Mapping[str, str]) -> None:
-    """Where a config has another part than the default, that part's default instead."""
+def _choose_parts(default: dict[str, Any], chosen: dict[str, Any], parts: Mapping[str, str], depth: int = 3) -> None:
+    """Where a config has another part than the default, that part's default instead, and within it, so deep."""
     for name, entry in default.items():
-        other = str(chosen[name].get("name")) if isinstance(chosen.get(name), dict) else ""
-        if isinstance(entry, dict) and entry.get("name") in parts and other in parts:
-            default[name] = _default(parts[other])
+        own = chosen.get(name)
+        if isinstance(entry, dict) and isinstance(own, dict) and entry.get("name") in parts and named_in(own, parts):
+            default[name] = _default(parts[own["name"]])
+            if depth:
+                _choose_parts(default[name], own, parts, depth - 1)
 
 
 def _as_tuples(value: Any) -> Any:

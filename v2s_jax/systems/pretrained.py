@@ -19,7 +19,7 @@ from v2s_jax.models.settings import Section
 from v2s_jax.systems.base import System
 from v2s_jax.systems.registry import SYSTEMS
 
-SYSTEM = Section("system", SYSTEMS, DENOISERS)
+SYSTEM = Section("system", SYSTEMS, {**DENOISERS, **SYSTEMS})  # a system may have another inside, as AV2A's base
 
 
 def save_pretrained(
