@@ -230,6 +230,13 @@ def test_a_part_chosen_by_name_has_its_own_settings(decoder, tmp_path):
         read_pretrained(tmp_path / "model")
 
 
+@pytest.mark.parametrize("procedure", ["dropout", "both", "video"])
+def test_a_waveform_system_is_read_back(procedure, tmp_path):
+    section = small_av2a.small_wave_config(procedure)
+    config = small_diffv2s.save_small(tmp_path / "model", system=section)
+    assert read_pretrained(tmp_path / "model")[0].system.to_dict() == config.system.to_dict()
+
+
 def test_a_system_inside_another_may_be_of_any_kind(tmp_path):
     """What `configs/av2a_grid.py:both,pretrained` trains: its base is an AV2A's V2A, not an svts."""
     section = small_av2a.small_config("both", base="v2a")

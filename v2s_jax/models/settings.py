@@ -107,7 +107,8 @@ def _choose_parts(default: dict[str, Any], chosen: dict[str, Any], parts: Mappin
     for name, entry in default.items():
         own = chosen.get(name)
         if isinstance(entry, dict) and isinstance(own, dict) and entry.get("name") in parts and named_in(own, parts):
-            default[name] = _default(parts[own["name"]])
+            if own["name"] != entry["name"]:
+                default[name] = _default(parts[own["name"]])
             if depth:
                 _choose_parts(default[name], own, parts, depth - 1)
 
