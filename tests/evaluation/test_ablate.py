@@ -37,7 +37,11 @@ def svts(tmp_path_factory):
 def diffv2s(tmp_path_factory):
     """The folder of a tiny model that does."""
     folder = tmp_path_factory.mktemp("ablate") / "diffv2s"
-    small_diffv2s.save_small(folder, system=small_diffv2s.small_config(drop=0.1), synthesis={"vocoder": "griffin_lim"})
+    small_diffv2s.save_small(
+        folder,
+        system=small_diffv2s.small_config(drop=0.1, sampler={"most": 1000}),
+        synthesis={"vocoder": "griffin_lim"},
+    )
     return folder
 
 
@@ -45,7 +49,10 @@ def diffv2s(tmp_path_factory):
 def faces2voices(tmp_path_factory):
     """The folder of another one that samples."""
     folder = tmp_path_factory.mktemp("ablate") / "faces2voices"
-    sections = {"system": small_faces2voices.small_config(), "synthesis": {"vocoder": "griffin_lim"}}
+    sections = {
+        "system": small_faces2voices.small_config(sampler={"most": 64}),
+        "synthesis": {"vocoder": "griffin_lim"},
+    }
     small_diffv2s.save_small(folder, **sections)
     return folder
 
@@ -274,7 +281,7 @@ def test_a_variant_speaks_the_data_that_it_names(run, av2a, talker_drafts, tmp_p
     assert run(variants, av2a) == 0
     heard = {one["name"]: one["means"]["stoi"]["mean"] for one in results(tmp_path)["variants"]}
     assert heard["given"] > 0.8  # the recordings' own mels, which the other data set does not have
-    assert heard["own"] < 0.3 and heard["refined"] < 0.3  # the model has learned nothing
+    assert heard["own"] < 0.5 and heard["refined"] < 0.5  # the model has learned nothing
     assert results(tmp_path)["variants"][1]["settings"]["data"] == str(talker_drafts)
 
 

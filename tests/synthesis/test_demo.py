@@ -9,7 +9,8 @@ from tests.small_model import save_small
 from v2s_jax.errors import V2SError
 from v2s_jax.media.audio import read_wav
 from v2s_jax.media.video import probe
-from v2s_jax.synthesis import demo, pretrained
+from v2s_jax.models import shipped
+from v2s_jax.synthesis import demo
 
 SENTENCE = "bin blue at f two now"
 
@@ -28,7 +29,7 @@ def assets(tmp_path, talker_clip, monkeypatch):
     shutil.copy(talker_clip, folder / "demo" / "clip.mp4")
     (folder / "demo" / "clip.json").write_text(json.dumps({"text": SENTENCE}))
     save_small(folder / "talker-svts")
-    monkeypatch.setattr(pretrained, "assets", lambda: folder)
+    monkeypatch.setattr(shipped, "assets", lambda: folder)
     return folder
 
 

@@ -203,7 +203,7 @@ def test_settings_that_do_not_fit_are_refused():
         ({"solver": "guess"}, "solver is 'guess'"),
         ({"eta": 1.5}, "system.sampler.eta is 1.5: expected a share from 0 to 1"),
         ({"most": 0}, "system.sampler.most is 0: expected 1 or more"),
-        ({"evaluations": 0}, "system.sampler.evaluations is 0: expected 1 or more"),
+        ({"evaluations": 0}, "system.sampler.evaluations is 0: expected 1 to sampler.most, 8"),
         ({"guided": (0.7, 0.2)}, r"system.sampler.guided is \(0.7, 0.2\): expected two times, the lesser first"),
         ({"guided": (0.0, 1.2)}, "expected two times, the lesser first, from 0 to 1"),
         ({"guided": (0.5,)}, "expected two times"),

@@ -14,7 +14,7 @@ from v2s_jax.media.atomic import make_folder
 from v2s_jax.media.audio import write_wav
 from v2s_jax.media.clip import Clip, load_clip
 from v2s_jax.media.mux import put_sound_back
-from v2s_jax.models.shipped import assets
+from v2s_jax.models import shipped
 from v2s_jax.synthesis.picture import write_picture
 from v2s_jax.synthesis.pretrained import DEFAULT
 from v2s_jax.synthesis.speech import real_time_factor
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def shipped_clip() -> tuple[Path, str]:
     """The demo's clip and what is said in it."""
-    folder = assets() / "demo"
+    folder = shipped.assets() / "demo"
     try:
         text = json.loads((folder / "clip.json").read_text(encoding="utf-8"))["text"]
     except (OSError, ValueError, KeyError, TypeError) as error:
