@@ -3,10 +3,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tests.training.toy import Toy
+from v2s_jax.data.levels import look_up, measure
 from v2s_jax.data.loader import Loader, LoaderConfig
 from v2s_jax.models.rngs import Rngs
 from v2s_jax.synthesis.defaults import synthesis_config
-from v2s_jax.synthesis.levels import look_up, measure
 from v2s_jax.training.levels import with_levels
 
 

@@ -7,12 +7,12 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from v2s_jax.constants import HOP_LENGTH, MEL_PER_FRAME, N_MELS, SAMPLE_RATE, UNITS_PER_FRAME
+from v2s_jax.data.levels import look_up
 from v2s_jax.errors import BadClip
 from v2s_jax.features.mel import log_mel
 from v2s_jax.progress import Along
 from v2s_jax.synthesis import scratch
 from v2s_jax.synthesis.batches import Joined
-from v2s_jax.synthesis.levels import look_up
 from v2s_jax.synthesis.network import Face, Output
 from v2s_jax.synthesis.speech import Speech
 from v2s_jax.synthesis.vocoder import Sounding

@@ -2,8 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from v2s_jax.data.levels import measure
 from v2s_jax.data.loader import Loader
-from v2s_jax.synthesis.levels import measure
 from v2s_jax.systems.base import System, speaks
 
 

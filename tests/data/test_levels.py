@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
+from v2s_jax.data.levels import look_up, measure
 from v2s_jax.data.shards import ShardedDataset
 from v2s_jax.errors import V2SError
 from v2s_jax.synthesis.defaults import synthesis_config
-from v2s_jax.synthesis.levels import look_up, measure
 from v2s_jax.synthesis.network import Face
 from v2s_jax.synthesis.wholes import Seen
 
