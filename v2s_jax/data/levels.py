@@ -49,8 +49,8 @@ def measure(
     Args:
         dataset: that a model is trained on.
         clips: how many to look at, at most.
-        indices: of the records that it is trained on; all if None.
         margin: share of each range that is added on either side, for those not looked at.
+        indices: of the records that it is trained on; all if None.
 
     Raises:
         V2SError: it has no mouth crops.
